@@ -1,0 +1,12 @@
+// Original file: proto/google/rpc/error_details.proto
+
+
+export interface DebugInfoInput {
+  'stackEntries'?: (string)[];
+  'detail'?: (string);
+}
+
+export interface DebugInfo {
+  'stackEntries': (string)[];
+  'detail': (string);
+}

@@ -1,0 +1,12 @@
+// Original file: proto/google/rpc/error_details.proto
+
+
+export interface LocalizedMessageInput {
+  'locale'?: (string);
+  'message'?: (string);
+}
+
+export interface LocalizedMessage {
+  'locale': (string);
+  'message': (string);
+}

@@ -1,0 +1,10 @@
+// Original file: proto/outrigger/blob/v1/blob.proto
+
+
+export interface CountRequestInput {
+  'prefix'?: (string);
+}
+
+export interface CountRequest {
+  'prefix': (string);
+}

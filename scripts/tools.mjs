@@ -1,0 +1,19 @@
+// Installs tools/ (biome, buf) when its lock file is newer than what is installed. They weigh 190 MB, so `npm ci` leaves them out.
+import { spawnSync } from "node:child_process";
+import { statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const tools = fileURLToPath(new URL("../tools/", import.meta.url));
+
+/** Modification time in ms, 0 when absent. */
+function modifiedMs(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+if (modifiedMs(`${tools}node_modules/.package-lock.json`) < modifiedMs(`${tools}package-lock.json`)) {
+  const { status } = spawnSync("npm", ["ci", "--no-fund", "--no-audit"], {
+    cwd: tools,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  process.exitCode = status ?? 1;
+}
