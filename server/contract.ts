@@ -7,6 +7,7 @@
  * else that is thrown reaches the core as INTERNAL and the log with its cause.
  */
 import type { Logger } from "pino";
+import type { Clock } from "../proto/clock.ts";
 
 /** What the host tells a driver of the call at hand. */
 export interface CallContext {
@@ -208,4 +209,68 @@ export interface MetaDriver extends Store {
   write(operations: readonly MetaOperation[], call: CallContext): Promise<readonly string[]>;
   /** A faster way than listing. */
   count?(prefix: string, call: CallContext): Promise<{ readonly count: number; readonly exact: boolean }>;
+}
+
+/** How one option of a driver is written in the configuration file (camelCase), as `--kebab-case` and `OUTRIGGER_UPPER_SNAKE`. */
+export interface OptionSpec {
+  /** `bytes`: "64MiB", "1048576". `duration` in ms: "500ms", "30s", "5m", "24h". */
+  readonly kind: "string" | "boolean" | "integer" | "bytes" | "duration";
+  /** One sentence, for --help and the driver's README. */
+  readonly doc: string;
+  /** In the value's own unit: bytes, ms. */
+  readonly default?: string | number | boolean;
+  readonly required?: boolean;
+  /** Never logged nor shown. */
+  readonly secret?: boolean;
+  readonly choices?: readonly string[];
+}
+
+export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
+
+type OptionType<Spec extends OptionSpec> = Spec["kind"] extends "string"
+  ? string
+  : Spec["kind"] extends "boolean"
+    ? boolean
+    : Spec["kind"] extends "integer" | "bytes" | "duration"
+      ? number
+      : string | number | boolean;
+
+/** What the host read for `Specs`: an option without default that is not required may be undefined. */
+export type OptionValues<Specs extends OptionSpecs> = {
+  readonly [Name in keyof Specs]: Specs[Name] extends { readonly required: true } | { readonly default: unknown }
+    ? OptionType<Specs[Name]>
+    : OptionType<Specs[Name]> | undefined;
+};
+
+/** What the host gives a driver that starts. */
+export interface OpenContext {
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** --read-only: the host refuses mutations already; a driver may open its backend for reading only. */
+  readonly readOnly: boolean;
+  /** How long to wait for a lock that another process holds; 0: fail at once. */
+  readonly lockWaitMs: number;
+  /** Aborts when the process is told to stop while it starts. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A driver as a program: `drivers/<name>/index.ts` exports one as `driverModule`, made with `defineDriver`. The host
+ * gives it its process: flags, environment, configuration file, address, TLS, logs, metrics, drain.
+ */
+export interface DriverModule<Specs extends OptionSpecs = OptionSpecs> {
+  /** "filesystem": what `outrigger driver <name>` starts. */
+  readonly name: string;
+  /** One line for --help. */
+  readonly summary: string;
+  readonly options: Specs;
+  /** --init: writes the store ids where they are absent, then the process exits with 0. */
+  init(options: OptionValues<Specs>, context: OpenContext): Promise<void>;
+  /** @throws NOT_INITIALISED on an empty backend; any error's message is the one sentence the process ends with */
+  open(options: OptionValues<Specs>, context: OpenContext): Promise<Driver>;
+}
+
+/** Keeps the options' types together with the functions that take them. */
+export function defineDriver<const Specs extends OptionSpecs>(module: DriverModule<Specs>): DriverModule<Specs> {
+  return module;
 }
