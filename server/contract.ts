@@ -227,19 +227,23 @@ export interface OptionSpec {
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
 
-type OptionType<Spec extends OptionSpec> = Spec["kind"] extends "string"
-  ? string
-  : Spec["kind"] extends "boolean"
-    ? boolean
-    : Spec["kind"] extends "integer" | "bytes" | "duration"
-      ? number
-      : string | number | boolean;
+interface OptionTypes {
+  string: string;
+  boolean: boolean;
+  integer: number;
+  bytes: number;
+  duration: number;
+}
 
 /** What the host read for `Specs`: an option without default that is not required may be undefined. */
 export type OptionValues<Specs extends OptionSpecs> = {
-  readonly [Name in keyof Specs]: Specs[Name] extends { readonly required: true } | { readonly default: unknown }
-    ? OptionType<Specs[Name]>
-    : OptionType<Specs[Name]> | undefined;
+  readonly [Name in keyof Specs]:
+    | OptionTypes[Specs[Name]["kind"]]
+    | (Specs[Name] extends { readonly required: true }
+        ? never
+        : Specs[Name] extends { readonly default: string | number | boolean }
+          ? never
+          : undefined);
 };
 
 /** What the host gives a driver that starts. */
