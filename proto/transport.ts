@@ -2,43 +2,55 @@
  * One channel to one driver process, as protocol logic knows it. gRPC implements it on both sides (client/grpc,
  * server/grpc); the simulation and the in-process benchmark implement it without sockets.
  */
-import type { AbortUploadRequestInput } from "./gen/outrigger/blob/v1/AbortUploadRequest.ts";
+import type { AbortUploadRequest, AbortUploadRequestInput } from "./gen/outrigger/blob/v1/AbortUploadRequest.ts";
 import type { AbortUploadResponse } from "./gen/outrigger/blob/v1/AbortUploadResponse.ts";
 import type { AppendRequest, AppendRequestInput } from "./gen/outrigger/blob/v1/AppendRequest.ts";
 import type { AppendResponse, AppendResponseInput } from "./gen/outrigger/blob/v1/AppendResponse.ts";
-import type { CountRequestInput as BlobCountRequestInput } from "./gen/outrigger/blob/v1/CountRequest.ts";
+import type {
+  CountRequest as BlobCountRequest,
+  CountRequestInput as BlobCountRequestInput,
+} from "./gen/outrigger/blob/v1/CountRequest.ts";
 import type { CountResponse as BlobCountResponse } from "./gen/outrigger/blob/v1/CountResponse.ts";
-import type { DeleteRequestInput } from "./gen/outrigger/blob/v1/DeleteRequest.ts";
+import type { DeleteRequest, DeleteRequestInput } from "./gen/outrigger/blob/v1/DeleteRequest.ts";
 import type { DeleteResponse } from "./gen/outrigger/blob/v1/DeleteResponse.ts";
-import type { GetUploadRequestInput } from "./gen/outrigger/blob/v1/GetUploadRequest.ts";
+import type { GetUploadRequest, GetUploadRequestInput } from "./gen/outrigger/blob/v1/GetUploadRequest.ts";
 import type { GetUploadResponse } from "./gen/outrigger/blob/v1/GetUploadResponse.ts";
-import type { ListRequestInput as BlobListRequestInput } from "./gen/outrigger/blob/v1/ListRequest.ts";
+import type {
+  ListRequest as BlobListRequest,
+  ListRequestInput as BlobListRequestInput,
+} from "./gen/outrigger/blob/v1/ListRequest.ts";
 import type { ListResponse as BlobListResponse } from "./gen/outrigger/blob/v1/ListResponse.ts";
-import type { ListUploadsRequestInput } from "./gen/outrigger/blob/v1/ListUploadsRequest.ts";
+import type { ListUploadsRequest, ListUploadsRequestInput } from "./gen/outrigger/blob/v1/ListUploadsRequest.ts";
 import type { ListUploadsResponse } from "./gen/outrigger/blob/v1/ListUploadsResponse.ts";
-import type { LocateFileRequestInput } from "./gen/outrigger/blob/v1/LocateFileRequest.ts";
+import type { LocateFileRequest, LocateFileRequestInput } from "./gen/outrigger/blob/v1/LocateFileRequest.ts";
 import type { LocateFileResponse } from "./gen/outrigger/blob/v1/LocateFileResponse.ts";
-import type { MoveRequestInput } from "./gen/outrigger/blob/v1/MoveRequest.ts";
+import type { MoveRequest, MoveRequestInput } from "./gen/outrigger/blob/v1/MoveRequest.ts";
 import type { MoveResponse } from "./gen/outrigger/blob/v1/MoveResponse.ts";
-import type { PutRequestInput } from "./gen/outrigger/blob/v1/PutRequest.ts";
+import type { PutRequest, PutRequestInput } from "./gen/outrigger/blob/v1/PutRequest.ts";
 import type { PutResponse } from "./gen/outrigger/blob/v1/PutResponse.ts";
-import type { ReadRequestInput } from "./gen/outrigger/blob/v1/ReadRequest.ts";
+import type { ReadRequest, ReadRequestInput } from "./gen/outrigger/blob/v1/ReadRequest.ts";
 import type { ReadResponse } from "./gen/outrigger/blob/v1/ReadResponse.ts";
-import type { SignUrlRequestInput } from "./gen/outrigger/blob/v1/SignUrlRequest.ts";
+import type { SignUrlRequest, SignUrlRequestInput } from "./gen/outrigger/blob/v1/SignUrlRequest.ts";
 import type { SignUrlResponse } from "./gen/outrigger/blob/v1/SignUrlResponse.ts";
-import type { StatRequestInput } from "./gen/outrigger/blob/v1/StatRequest.ts";
+import type { StatRequest, StatRequestInput } from "./gen/outrigger/blob/v1/StatRequest.ts";
 import type { StatResponse } from "./gen/outrigger/blob/v1/StatResponse.ts";
-import type { DescribeRequestInput } from "./gen/outrigger/handshake/v1/DescribeRequest.ts";
+import type { DescribeRequest, DescribeRequestInput } from "./gen/outrigger/handshake/v1/DescribeRequest.ts";
 import type { DescribeResponse } from "./gen/outrigger/handshake/v1/DescribeResponse.ts";
-import type { VersionRequestInput } from "./gen/outrigger/handshake/v1/VersionRequest.ts";
+import type { VersionRequest, VersionRequestInput } from "./gen/outrigger/handshake/v1/VersionRequest.ts";
 import type { VersionResponse } from "./gen/outrigger/handshake/v1/VersionResponse.ts";
-import type { CountRequestInput as MetaCountRequestInput } from "./gen/outrigger/meta/v1/CountRequest.ts";
+import type {
+  CountRequest as MetaCountRequest,
+  CountRequestInput as MetaCountRequestInput,
+} from "./gen/outrigger/meta/v1/CountRequest.ts";
 import type { CountResponse as MetaCountResponse } from "./gen/outrigger/meta/v1/CountResponse.ts";
-import type { GetRequestInput } from "./gen/outrigger/meta/v1/GetRequest.ts";
+import type { GetRequest, GetRequestInput } from "./gen/outrigger/meta/v1/GetRequest.ts";
 import type { GetResponse } from "./gen/outrigger/meta/v1/GetResponse.ts";
-import type { ListRequestInput as MetaListRequestInput } from "./gen/outrigger/meta/v1/ListRequest.ts";
+import type {
+  ListRequest as MetaListRequest,
+  ListRequestInput as MetaListRequestInput,
+} from "./gen/outrigger/meta/v1/ListRequest.ts";
 import type { ListResponse as MetaListResponse } from "./gen/outrigger/meta/v1/ListResponse.ts";
-import type { WriteRequestInput } from "./gen/outrigger/meta/v1/WriteRequest.ts";
+import type { WriteRequest, WriteRequestInput } from "./gen/outrigger/meta/v1/WriteRequest.ts";
 import type { WriteResponse } from "./gen/outrigger/meta/v1/WriteResponse.ts";
 
 /** Unary calls: request as sent, answer as received. */
@@ -65,6 +77,28 @@ export interface UnaryMethods {
 export interface StreamMethods {
   "blob.Read": [ReadRequestInput, ReadResponse];
   "blob.Move": [MoveRequestInput, MoveResponse];
+}
+
+/** The same requests as the driver's side receives them: decoded, every default filled in. */
+export interface ReceivedRequests {
+  "handshake.Version": VersionRequest;
+  "handshake.Describe": DescribeRequest;
+  "blob.Stat": StatRequest;
+  "blob.Put": PutRequest;
+  "blob.GetUpload": GetUploadRequest;
+  "blob.ListUploads": ListUploadsRequest;
+  "blob.AbortUpload": AbortUploadRequest;
+  "blob.Delete": DeleteRequest;
+  "blob.List": BlobListRequest;
+  "blob.Count": BlobCountRequest;
+  "blob.SignUrl": SignUrlRequest;
+  "blob.LocateFile": LocateFileRequest;
+  "blob.Read": ReadRequest;
+  "blob.Move": MoveRequest;
+  "meta.Get": GetRequest;
+  "meta.List": MetaListRequest;
+  "meta.Count": MetaCountRequest;
+  "meta.Write": WriteRequest;
 }
 
 export type UnaryMethod = keyof UnaryMethods;
@@ -128,12 +162,12 @@ export interface Transport {
 export interface Handlers {
   unary<Method extends UnaryMethod>(
     method: Method,
-    request: UnaryMethods[Method][0],
+    request: ReceivedRequests[Method],
     call: IncomingCall,
   ): Promise<UnaryMethods[Method][1]>;
   stream<Method extends StreamMethod>(
     method: Method,
-    request: StreamMethods[Method][0],
+    request: ReceivedRequests[Method],
     call: IncomingCall,
   ): AsyncIterable<StreamMethods[Method][1]>;
   /** `send` resolves when there is room for more. Resolving ends the stream with OK. */
