@@ -118,6 +118,11 @@ export const reasons = {
     recovery: "never",
     meaning: "The driver does not have this ability.",
   },
+  NOT_ALLOWED: {
+    code: Code.PERMISSION_DENIED,
+    recovery: "never",
+    meaning: "The caller's certificate has none of the names that the driver allows.",
+  },
   INTERNAL: {
     code: Code.INTERNAL,
     recovery: "never",

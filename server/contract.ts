@@ -161,7 +161,10 @@ export interface UploadFacts {
   readonly idleMs: number;
 }
 
-/** One opened upload. The host calls one function at a time, and none after `close`, `commit` resolved, or an error. */
+/**
+ * One opened upload. The host calls one function at a time, none after `close` or a resolved `commit`, and after an error
+ * only `close` (KEY_EXISTS, ETAG_MISMATCH and TOO_LATE of `commit` leave it usable).
+ */
 export interface Upload {
   /** Bytes that survive this process. Never falls. After `open`: where writing begins. */
   readonly persistedBytes: number;
@@ -173,7 +176,8 @@ export interface Upload {
   read(call: CallContext): AsyncIterable<Uint8Array>;
   /**
    * Makes the bytes visible under key, durably, and ends the upload. Size and digest are checked by the host already.
-   * `keep`: the host has found this very content under key; end the upload without overwriting, and answer the key's info.
+   * `keep`: the host has found this very content under key; end the upload without overwriting, and answer the key's
+   * info. The condition is then the etag seen: when the key has another one now, ETAG_MISMATCH.
    * @throws KEY_EXISTS, ETAG_MISMATCH: nothing changed and the upload is as it was
    */
   commit(
