@@ -1,0 +1,73 @@
+/** Which tests belong together: by folder, from the quickest to the slowest. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { repository } from "../helpers/tools.ts";
+
+export interface Group {
+  readonly name: string;
+  /** Absolute paths, in order. */
+  readonly files: () => string[];
+  /** Instead of files: one program, whose exit code is the answer. */
+  readonly command: readonly [string, ...string[]] | undefined;
+  /** Of one file; a fault test with its hundred kills is long. */
+  readonly timeoutMs: number;
+  /** Files at once. */
+  readonly concurrency: number;
+  /** Whether programs from outside are brought first. */
+  readonly needsTools: boolean;
+}
+
+/** A group's folder under test/; what lies in none of them is `unit`. */
+const folders = {
+  go: "interop/",
+  e2e: "e2e/",
+  faults: "faults/",
+  containers: "packaging/dockerfile",
+  package: "packaging/",
+} as const;
+
+function testFiles(): string[] {
+  const folder = join(repository, "test");
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".test.ts") && !name.includes("node_modules"))
+    .sort();
+}
+
+function groupOf(file: string): string {
+  const found = Object.entries(folders).find(([, folder]) => file.startsWith(folder));
+  return found?.[0] ?? "unit";
+}
+
+function group(name: string, how: Partial<Group> = {}): Group {
+  return {
+    name,
+    files: () =>
+      testFiles()
+        .filter((file) => groupOf(file) === name)
+        .map((file) => join(repository, "test", file)),
+    command: undefined,
+    timeoutMs: 300_000,
+    concurrency: 2,
+    needsTools: true,
+    ...how,
+  };
+}
+
+export const groups: readonly Group[] = [
+  group("unit", { needsTools: false }),
+  group("go"),
+  group("e2e", { timeoutMs: 600_000 }),
+  group("faults", { timeoutMs: 900_000 }),
+  group("package", { timeoutMs: 600_000, needsTools: false, concurrency: 1 }),
+  group("containers", { timeoutMs: 1_200_000, concurrency: 1 }),
+  group("simulation", {
+    files: () => [],
+    command: ["npm", "run", "--silent", "simulate", "--", "--schedules", "100000"],
+    timeoutMs: 1_500_000,
+    needsTools: false,
+  }),
+];
+
+export function isGroupName(name: string): boolean {
+  return groups.some((group) => group.name === name);
+}
