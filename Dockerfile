@@ -1,0 +1,56 @@
+# Targets: registry, driver-filesystem, driver-memory, outrigger (the whole command; the default).
+#   docker build -t outrigger/registry --target registry .
+ARG BASE=node:24-slim
+
+FROM ${BASE} AS build
+WORKDIR /src
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY . .
+RUN node scripts/build.mjs \
+ && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
+ && node scripts/trim-modules.mjs
+
+# Compiled JavaScript and what it needs at run time. Nothing in it is written to: run it with a read-only root filesystem.
+FROM ${BASE} AS common
+ENV NODE_ENV=production \
+    HOME=/tmp \
+    OUTRIGGER_LOG_LEVEL=info
+COPY --from=build /src/package.json /src/LICENSE /app/
+COPY --from=build /src/node_modules /app/node_modules
+COPY --from=build /src/dist /app/dist
+# Made here so that a new named volume takes their owner: core and driver share the socket through the group.
+RUN ln -s /app/dist/cli/main.js /usr/local/bin/outrigger \
+ && mkdir -p /run/outrigger /data \
+ && chown 65532:65532 /run/outrigger /data \
+ && chmod 2770 /run/outrigger \
+ && chmod 0750 /data
+LABEL org.opencontainers.image.title="outrigger" \
+      org.opencontainers.image.description="A container registry whose bytes live in another process" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/outrigger-registry/outrigger"
+WORKDIR /tmp
+USER 65532:65532
+STOPSIGNAL SIGTERM
+
+FROM common AS driver-filesystem
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/data", "/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "filesystem", "--root", "/data"]
+
+FROM common AS driver-memory
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "memory"]
+
+FROM common AS registry
+ENV OUTRIGGER_HTTP_LISTEN=0.0.0.0:5000
+EXPOSE 5000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health", "http://127.0.0.1:5000"]
+ENTRYPOINT ["outrigger", "registry"]
+CMD ["--blobs", "unix:///run/outrigger/driver.sock"]
+
+FROM common AS outrigger
+ENTRYPOINT ["outrigger"]

@@ -1,0 +1,32 @@
+/** docs/reference/cli.md: what every command's --help prints. */
+import { Command } from "commander";
+import { commands } from "../../cli/commands.ts";
+import { generated } from "./markdown.ts";
+
+const EXIT_CODES = `Exit codes: 0 done, 1 failed (one line on stderr says what to change), 2 wrong command line. \`--verbose\`, anywhere, adds
+the stack traces.`;
+
+export async function cliPage(): Promise<string> {
+  const program = new Command("outrigger").configureHelp({ helpWidth: 100 });
+  const sections: string[] = [];
+  for (const entry of commands) {
+    const command = program.command(entry.name).description(entry.summary);
+    (await entry.load()).define(command);
+    sections.push(`## outrigger ${entry.name}\n${helpOf(command, `outrigger ${entry.name}`)}`);
+  }
+  return `${generated("cli/commands/*.ts")}
+# The \`outrigger\` command
+${EXIT_CODES}
+
+From a clone: \`npm run outrigger -- …\`.
+
+${sections.join("\n")}`;
+}
+
+function helpOf(command: Command, path: string): string {
+  const own = `\`\`\`text\n${command.helpInformation().trim()}\n\`\`\`\n`;
+  const nested = command.commands.map(
+    (child) => `### ${path} ${child.name()}\n${helpOf(child, `${path} ${child.name()}`)}`,
+  );
+  return [own, ...nested].join("\n");
+}
