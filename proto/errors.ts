@@ -14,6 +14,8 @@ export interface ReasonRow {
   readonly recovery: Recovery;
   /** One sentence for docs/reference/errors.md. */
   readonly meaning: string;
+  /** "core": never sent by a driver. */
+  readonly raisedBy?: "core";
 }
 
 /** Reasons of `google.rpc.ErrorInfo` in domain "outrigger" (protocol.md section 10). */
@@ -129,40 +131,62 @@ export const reasons = {
     meaning: "The driver met a fault of its own; its log has the cause.",
   },
   // Raised by the client, never by a driver.
-  UNREACHABLE: { code: Code.UNAVAILABLE, recovery: "resume", meaning: "The driver's address does not answer." },
-  TIMED_OUT: { code: Code.DEADLINE_EXCEEDED, recovery: "later", meaning: "The driver owed an answer for too long." },
+  UNREACHABLE: {
+    raisedBy: "core",
+    code: Code.UNAVAILABLE,
+    recovery: "resume",
+    meaning: "The driver's address does not answer.",
+  },
+  TIMED_OUT: {
+    raisedBy: "core",
+    code: Code.DEADLINE_EXCEEDED,
+    recovery: "later",
+    meaning: "The driver owed an answer for too long.",
+  },
   BREAKER_OPEN: {
+    raisedBy: "core",
     code: Code.UNAVAILABLE,
     recovery: "later",
     meaning: "The driver timed out a moment ago; calls fail at once until its health answers.",
   },
   NOT_A_DRIVER: {
+    raisedBy: "core",
     code: Code.FAILED_PRECONDITION,
     recovery: "never",
     meaning: "What answers at the address is not an Outrigger driver.",
   },
   VERSION_UNSUPPORTED: {
+    raisedBy: "core",
     code: Code.FAILED_PRECONDITION,
     recovery: "never",
     meaning: "Core and driver have no protocol version in common.",
   },
   CLOCK_SKEW: {
+    raisedBy: "core",
     code: Code.FAILED_PRECONDITION,
     recovery: "later",
     meaning: "The driver's clock is more than 2 s off the core's.",
   },
-  STREAM_BROKEN: { code: Code.UNAVAILABLE, recovery: "resume", meaning: "A stream ended before it was complete." },
+  STREAM_BROKEN: {
+    raisedBy: "core",
+    code: Code.UNAVAILABLE,
+    recovery: "resume",
+    meaning: "A stream ended before it was complete.",
+  },
   PROTOCOL_VIOLATION: {
+    raisedBy: "core",
     code: Code.INTERNAL,
     recovery: "never",
     meaning: "The driver's answer breaks a rule of the protocol: the message names it.",
   },
   UPLOAD_LOST: {
+    raisedBy: "core",
     code: Code.DATA_LOSS,
     recovery: "never",
     meaning: "The driver persisted less than it said, or than can still be replayed: the upload has to begin anew.",
   },
   RESUME_EXHAUSTED: {
+    raisedBy: "core",
     code: Code.UNAVAILABLE,
     recovery: "later",
     meaning: "The driver stayed away longer than the resume budget; the upload itself can go on later.",

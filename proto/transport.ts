@@ -155,6 +155,11 @@ export interface Transport {
     call: TransportCall,
   ): IncomingStream<StreamMethods[Method][1]>;
   append(call: TransportCall): AppendStream;
+  /**
+   * grpc.health.v1 of one service: whether its store is usable. Rejects when nobody answers. Absent where a transport has
+   * no health service; `undefined` where the driver does not know the service.
+   */
+  health?(service: string, call: TransportCall): Promise<boolean | undefined>;
   close(): void;
 }
 
