@@ -1,0 +1,38 @@
+/** Every subcommand: its name and summary for the help, its file for the rest. Files are loaded only when they are run. */
+import type { Command } from "commander";
+
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  /** Gives the command its arguments, options and action. */
+  load(): Promise<{ define(command: Command): void }>;
+}
+
+export const commands: readonly CommandEntry[] = [
+  {
+    name: "up",
+    summary: "run a registry and its filesystem driver on this machine",
+    load: () => import("./commands/up.ts"),
+  },
+  { name: "driver", summary: "serve a storage driver at an address", load: () => import("./commands/driver.ts") },
+  {
+    name: "registry",
+    summary: "serve a registry whose stores lie behind addresses",
+    load: () => import("./commands/registry.ts"),
+  },
+  { name: "describe", summary: "show what a driver is and can do", load: () => import("./commands/describe.ts") },
+  {
+    name: "doctor",
+    summary: "test a pair of drivers and say what to change",
+    load: () => import("./commands/doctor.ts"),
+  },
+  { name: "config", summary: "check or print a registry's configuration", load: () => import("./commands/config.ts") },
+  {
+    name: "index",
+    summary: "rebuild or verify what is derived from the stored facts",
+    load: () => import("./commands/index-keys.ts"),
+  },
+  { name: "health", summary: "ask whether a registry or driver is alive", load: () => import("./commands/health.ts") },
+  { name: "proto", summary: "export the contract for driver authors", load: () => import("./commands/proto.ts") },
+  { name: "version", summary: "print the version", load: () => import("./commands/version.ts") },
+];

@@ -1,0 +1,115 @@
+/** `outrigger doctor`: tests a pair of drivers as a registry would use it, and says what to change. */
+import type { Command } from "commander";
+import { pino } from "pino";
+import type { StoreTarget } from "../../client/contract.ts";
+import { examineDriver } from "../doctor/driver.ts";
+import { type Finding, ok, problem } from "../doctor/findings.ts";
+import { measure } from "../doctor/throughput.ts";
+import { describeError, Reported } from "../failure.ts";
+import { assertAddress } from "../link.ts";
+import { addTlsOptions, type TlsOptions, targetOf } from "../target-options.ts";
+import { print, printJson } from "../terminal.ts";
+import { version } from "../version.ts";
+
+const MEASURE_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 15_000;
+
+interface DoctorOptions extends TlsOptions {
+  readonly blobs: string;
+  readonly meta?: string;
+  readonly json?: boolean;
+}
+
+export function define(command: Command): void {
+  addTlsOptions(
+    command
+      .requiredOption("--blobs <addr>", "address of the driver of the blob store")
+      .option("--meta <addr>", "address of the driver of the meta store (default: the blobs' address)"),
+  )
+    .option("--json", "as JSON")
+    .action(doctor);
+}
+
+/** Ends with exit code 1 where there is a problem. */
+async function doctor(options: DoctorOptions): Promise<void> {
+  const { blobs, meta = blobs } = options;
+  assertAddress(blobs);
+  assertAddress(meta);
+  const findings: Finding[] = [];
+  const add = (...more: readonly Finding[]) => {
+    findings.push(...more);
+    if (!options.json) print(...more.flatMap(lines));
+  };
+
+  let usable = true;
+  const wanted =
+    meta === blobs
+      ? [{ address: blobs, kinds: ["blob", "meta"] as const }]
+      : [
+          { address: blobs, kinds: ["blob"] as const },
+          { address: meta, kinds: ["meta"] as const },
+        ];
+  for (const { address, kinds } of wanted) {
+    try {
+      const examined = await examineDriver(targetOf(address, options), kinds);
+      add(...examined.findings);
+      if (!examined.usable) usable = false;
+    } catch (error) {
+      add(unusable(error));
+      usable = false;
+    }
+  }
+  if (usable) add(...(await examinePair(targetOf(blobs, options), targetOf(meta, options))));
+
+  const problems = findings.filter(({ level }) => level === "problem").length;
+  if (options.json) printJson({ problems, findings });
+  else print("", problems === 0 ? "no problems" : problems === 1 ? "1 problem" : `${problems} problems`);
+  if (problems > 0) throw new Reported();
+}
+
+/** As a registry's core would: the handshake with its checks, the pair, then bytes. */
+async function examinePair(blobs: StoreTarget, meta: StoreTarget): Promise<Finding[]> {
+  const { connect } = await import("../../client/index.ts");
+  const stores = await connect(
+    { blobs, meta, coreName: "outrigger-doctor", coreVersion: version() },
+    { log: pino({ level: "silent" }) },
+  );
+  try {
+    const findings: Finding[] = [];
+    await within(READY_TIMEOUT_MS, stores.ready());
+    findings.push(ok("pair: the two stores belong together"));
+    findings.push(...(await measure(stores, AbortSignal.timeout(MEASURE_TIMEOUT_MS))));
+    return findings;
+  } catch (error) {
+    return [unusable(error)];
+  } finally {
+    await stores.close();
+  }
+}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the stores are not ready after ${ms / 1000} s`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function unusable(error: unknown): Finding {
+  const reason = error instanceof Error && "reason" in error ? String(error.reason) : undefined;
+  return problem(
+    describeError(error, false),
+    reason === undefined
+      ? "correct the address or start the driver, then run this again"
+      : `see docs/guides/operate.md#${reason.toLowerCase()}`,
+  );
+}
+
+function lines({ level, text, advice }: Finding): string[] {
+  const mark = { ok: "ok     ", note: "note   ", problem: "PROBLEM" }[level];
+  return [`${mark}  ${text}`, ...(advice === undefined ? [] : [`         → ${advice}`])];
+}

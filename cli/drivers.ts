@@ -1,0 +1,7 @@
+/** The drivers that come with this package, by name. Only the command knows them: the registry knows addresses. */
+import type { DriverModule } from "../server/contract.ts";
+
+export const drivers: Readonly<Record<string, () => Promise<DriverModule>>> = {
+  filesystem: async () => (await import("../drivers/filesystem/index.ts")).driverModule,
+  memory: async () => (await import("../drivers/memory/index.ts")).driverModule,
+};
