@@ -1,0 +1,99 @@
+/** The registry's rules, over two stores: `createRepositories`. */
+import type { Logger } from "pino";
+import type { Stores } from "../../client/contract.ts";
+import type { Clock } from "../../proto/clock.ts";
+import type { Repositories } from "./contract.ts";
+import type { Core } from "./core.ts";
+import { deleteBlob, deleteManifest, deleteTag } from "./delete.ts";
+import { DigestCache } from "./digest-cache.ts";
+import { FactsMemory } from "./facts-memory.ts";
+import { HeldLease, type Lease, NoLease } from "./lease.ts";
+import { Ledger } from "./ledger.ts";
+import { listRepositories, listTags } from "./listings.ts";
+import { mountBlob } from "./mount.ts";
+import { getManifest, readBlob, statBlob } from "./pull.ts";
+import { putManifest } from "./push-manifest.ts";
+import { listReferrers } from "./referrers.ts";
+import { ensureLocationSecret } from "./secret.ts";
+import { appendUpload, cancelUpload, finishUpload, startUpload, uploadProgress } from "./uploads.ts";
+
+export interface RepositoriesOptions {
+  readonly stores: Stores;
+  /** "one": this core alone, with tags and links in memory, under a lease. "many": any number of cores. */
+  readonly mode: "one" | "many";
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** 0 to 1, for pauses between retries. Default Math.random. */
+  readonly random?: () => number;
+  /** Signs Locations. Default: made at the first start and kept in the meta store, where all cores find it. */
+  readonly locationSecret?: Uint8Array;
+  /** Manifests and small blobs in memory, in bytes. Default 64 MiB. */
+  readonly contentMemoryBytes?: number;
+  /** `mode: "one"`: tags, links and listings in memory, in bytes. Default 64 MiB. */
+  readonly factsMemoryBytes?: number;
+  /** `mode: "one"`: how often the lease is proven twice. Default 2 s; after a crash the next core waits twice this. */
+  readonly beatMs?: number;
+}
+
+export interface RunningRepositories extends Repositories {
+  /** Waits for the stores, the lease and, where it must be rebuilt, the index. */
+  start(signal?: AbortSignal): Promise<void>;
+  /** Gives the lease back. Requests must have ended. */
+  close(): Promise<void>;
+  /** Once started: what signs Locations, the same in all cores. */
+  locationSecret(): Uint8Array;
+}
+
+const DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024;
+
+export function createRepositories(options: RepositoriesOptions): RunningRepositories {
+  const { stores, clock, log, random = Math.random } = options;
+  const memory =
+    options.mode === "one" ? new FactsMemory(options.factsMemoryBytes ?? DEFAULT_MEMORY_BYTES, clock) : undefined;
+  const leaseOptions = {
+    meta: stores.meta,
+    clock,
+    log,
+    onLost: () => memory?.clear(),
+    ...(options.beatMs === undefined ? {} : { beatMs: options.beatMs }),
+  };
+  const lease: Lease = options.mode === "one" ? new HeldLease(leaseOptions) : new NoLease(leaseOptions);
+  const cache = new DigestCache(options.contentMemoryBytes ?? DEFAULT_MEMORY_BYTES);
+  const core: Core = { stores, ledger: new Ledger(stores.meta, lease, memory), cache, clock, random, log };
+  let secret = options.locationSecret;
+
+  return {
+    async start(signal) {
+      await stores.ready();
+      await lease.start(signal);
+      secret ??= await ensureLocationSecret(core, signal);
+    },
+    async close() {
+      await lease.close();
+    },
+    locationSecret() {
+      if (secret === undefined) throw new Error("the repositories are not started");
+      return secret;
+    },
+    statBlob: (name, digest, context) => statBlob(core, name, digest, context),
+    readBlob: (name, digest, range, context) => readBlob(core, name, digest, range, context),
+    async statManifest(name, reference, context) {
+      const found = await getManifest(core, name, reference, context);
+      return found && { digest: found.digest, sizeBytes: found.sizeBytes, mediaType: found.mediaType };
+    },
+    getManifest: (name, reference, context) => getManifest(core, name, reference, context),
+    listTags: (name, page, context) => listTags(core, name, page, context),
+    listRepositories: (page, context) => listRepositories(core, page, context),
+    listReferrers: (name, subject, page, context) => listReferrers(core, name, subject, page, context),
+    startUpload: (name, algorithm) => startUpload(core, name, algorithm),
+    appendUpload: (session, body, context) => appendUpload(core, session, body, context),
+    finishUpload: (session, digest, body, context) => finishUpload(core, session, digest, body, context),
+    uploadProgress: (session, context) => uploadProgress(core, session, context),
+    cancelUpload: (session, context) => cancelUpload(core, session, context),
+    mountBlob: (name, digest, source, context) => mountBlob(core, name, digest, source, context),
+    putManifest: (name, manifest, context) => putManifest(core, name, manifest, context),
+    deleteTag: (name, tag, context) => deleteTag(core, name, tag, context),
+    deleteManifest: (name, digest, context) => deleteManifest(core, name, digest, context),
+    deleteBlob: (name, digest, context) => deleteBlob(core, name, digest, context),
+  };
+}

@@ -1,0 +1,174 @@
+/**
+ * Every key that the registry keeps (architecture.md, "What the registry keeps, and where"). Facts lie under the names
+ * that distribution uses on disk; everything derived lies under `outrigger/`.
+ */
+import { isDigest } from "../../proto/keys.ts";
+import { escapeName, isName, isTag, unescapeName } from "./names.ts";
+
+const ROOT = "docker/registry/v2";
+
+/** Prefix of all link facts. */
+export const repositoriesPrefix = `${ROOT}/repositories/`;
+export const catalogPrefix = "outrigger/catalog/";
+export const allTagsPrefix = "outrigger/tags/";
+export const allRefsPrefix = "outrigger/refs/";
+export const allReferrersPrefix = "outrigger/referrers/";
+export const cancelledPrefix = "outrigger/cancelled/";
+export const leaseHolderKey = "outrigger/lease/holder";
+export const leaseBeatKey = "outrigger/lease/beat";
+export const indexMarkerKey = "outrigger/index/marker";
+export const locationSecretKey = "outrigger/secrets/location";
+
+// Facts.
+
+/** In the blob store; all others are in the meta store. */
+export function blobKey(digest: string): string {
+  const path = digestPath(digest);
+  const slash = path.indexOf("/");
+  return `${ROOT}/blobs/${path.slice(0, slash)}/${path.slice(slash + 1, slash + 3)}${path.slice(slash)}/data`;
+}
+
+export function layersPrefix(name: string): string {
+  return `${repositoriesPrefix}${name}/_layers/`;
+}
+
+export function layerLink(name: string, digest: string): string {
+  return `${layersPrefix(name)}${digestPath(digest)}/link`;
+}
+
+export function revisionsPrefix(name: string): string {
+  return `${repositoriesPrefix}${name}/_manifests/revisions/`;
+}
+
+export function revisionLink(name: string, digest: string): string {
+  return `${revisionsPrefix(name)}${digestPath(digest)}/link`;
+}
+
+export function tagLinksPrefix(name: string): string {
+  return `${repositoriesPrefix}${name}/_manifests/tags/`;
+}
+
+export function tagLink(name: string, tag: string): string {
+  return `${tagLinksPrefix(name)}${tag}/current/link`;
+}
+
+export function tagHistoryPrefix(name: string, tag: string): string {
+  return `${tagLinksPrefix(name)}${tag}/index/`;
+}
+
+export function tagHistoryLink(name: string, tag: string, digest: string): string {
+  return `${tagHistoryPrefix(name, tag)}${digestPath(digest)}/link`;
+}
+
+// Derived.
+
+/** `_` cannot begin a component of a name, so no repository's tags lie among another's. */
+export function tagsPrefix(name: string): string {
+  return `${allTagsPrefix}${name}/_/`;
+}
+
+/** Value: the digest, as in the link. */
+export function tagKey(name: string, tag: string): string {
+  return `${tagsPrefix(name)}${tag}`;
+}
+
+/** Also the repository's guard (guard.ts). */
+export function catalogKey(name: string): string {
+  return `${catalogPrefix}${escapeName(name)}`;
+}
+
+export function refsPrefix(digest: string): string {
+  return `${allRefsPrefix}${digestPath(digest)}/`;
+}
+
+/** There while the repository has the digest as a layer or as a manifest. */
+export function refsKey(digest: string, name: string): string {
+  return `${refsPrefix(digest)}${escapeName(name)}`;
+}
+
+export function referrersPrefix(name: string, subject: string): string {
+  return `${allReferrersPrefix}${name}/_/${digestPath(subject)}/`;
+}
+
+/** Value: the referrer's descriptor (referrers.ts). */
+export function referrersKey(name: string, subject: string, digest: string): string {
+  return `${referrersPrefix(name, subject)}${digestPath(digest)}`;
+}
+
+// Others of the registry's own.
+
+export function condemnedKey(digest: string): string {
+  return `outrigger/condemned/${digestPath(digest)}`;
+}
+
+export function cancelledKey(uploadId: string): string {
+  return `${cancelledPrefix}${uploadId}`;
+}
+
+/** `<alg>:<hex>` as `<alg>/<hex>`. */
+export function digestPath(digest: string): string {
+  return digest.replace(":", "/");
+}
+
+/** `undefined`: not the path of a digest. */
+export function digestOf(path: string): string | undefined {
+  const digest = path.replace("/", ":");
+  return isDigest(digest) ? digest : undefined;
+}
+
+// What a key says.
+
+export type Link =
+  | { readonly kind: "layer" | "revision"; readonly name: string; readonly digest: string }
+  | { readonly kind: "tag"; readonly name: string; readonly tag: string }
+  | { readonly kind: "history"; readonly name: string; readonly tag: string; readonly digest: string };
+
+const LINK =
+  /^(.+?)\/_(?:(layers)\/([^/]+\/[^/]+)|manifests\/(revisions)\/([^/]+\/[^/]+)|manifests\/tags\/([^/]+)\/(?:(current)|index\/([^/]+\/[^/]+)))\/link$/;
+
+/** `undefined`: not a link that this registry knows, or one of a malformed name, tag or digest. */
+export function parseLink(key: string): Link | undefined {
+  if (!key.startsWith(repositoriesPrefix)) return undefined;
+  const match = LINK.exec(key.slice(repositoriesPrefix.length));
+  const name = match?.[1];
+  if (match === null || name === undefined || !isName(name)) return undefined;
+  const tag = match[6];
+  if (tag !== undefined) {
+    if (!isTag(tag)) return undefined;
+    if (match[7] !== undefined) return { kind: "tag", name, tag };
+    const digest = digestOf(match[8] ?? "");
+    return digest === undefined ? undefined : { kind: "history", name, tag, digest };
+  }
+  const digest = digestOf(match[3] ?? match[5] ?? "");
+  return digest === undefined ? undefined : { kind: match[2] === undefined ? "revision" : "layer", name, digest };
+}
+
+export function parseTagKey(key: string): { readonly name: string; readonly tag: string } | undefined {
+  const match = /^outrigger\/tags\/(.+)\/_\/([^/]+)$/.exec(key);
+  const [, name, tag] = match ?? [];
+  return name !== undefined && tag !== undefined && isName(name) && isTag(tag) ? { name, tag } : undefined;
+}
+
+export function parseCatalogKey(key: string): string | undefined {
+  const name = unescapeName(key.slice(catalogPrefix.length));
+  return name !== undefined && isName(name) ? name : undefined;
+}
+
+export function parseRefsKey(key: string): { readonly digest: string; readonly name: string } | undefined {
+  const match = /^outrigger\/refs\/([^/]+\/[^/]+)\/([^/]+)$/.exec(key);
+  const digest = digestOf(match?.[1] ?? "");
+  const name = unescapeName(match?.[2] ?? "");
+  return digest !== undefined && name !== undefined && isName(name) ? { digest, name } : undefined;
+}
+
+export function parseReferrersKey(
+  key: string,
+): { readonly name: string; readonly subject: string; readonly digest: string } | undefined {
+  const match = /^outrigger\/referrers\/(.+)\/_\/([^/]+\/[^/]+)\/([^/]+\/[^/]+)$/.exec(key);
+  const name = match?.[1];
+  const subject = digestOf(match?.[2] ?? "");
+  const digest = digestOf(match?.[3] ?? "");
+  return name !== undefined && isName(name) && subject !== undefined && digest !== undefined
+    ? { name, subject, digest }
+    : undefined;
+}

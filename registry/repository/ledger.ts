@@ -1,0 +1,76 @@
+/**
+ * The meta store as the rules use it: every Write carries the lease's check; reads for pulls may come from memory while the
+ * lease lets them; reads that a Write depends on never do (architecture.md, rule 10).
+ */
+import type { CallOptions, MetaItem, MetaOperation, MetaStore, Page, PageRequest } from "../../client/contract.ts";
+import { hasReason, OutriggerError } from "../../proto/errors.ts";
+import { limits } from "../../proto/limits.ts";
+import type { FactsMemory } from "./facts-memory.ts";
+import type { Lease } from "./lease.ts";
+
+/** Operations that a caller has in one Write, beside the lease's check. */
+export const WRITE_OPERATIONS = limits.writeOperations - 1;
+
+export class Ledger {
+  readonly #meta: MetaStore;
+  readonly #lease: Lease;
+  /** `cores: one` only. */
+  readonly #memory: FactsMemory | undefined;
+
+  constructor(meta: MetaStore, lease: Lease, memory: FactsMemory | undefined) {
+    this.#meta = meta;
+    this.#lease = lease;
+    this.#memory = memory;
+  }
+
+  /** What the store says now: one call, at most 100 keys, one consistent read. */
+  get(keys: readonly string[], options: CallOptions): Promise<(MetaItem | undefined)[]> {
+    return this.#meta.get(keys, options);
+  }
+
+  list(request: PageRequest, options: CallOptions): Promise<Page<MetaItem>> {
+    return this.#meta.list(request, options);
+  }
+
+  /** For pulls: from memory where the lease allows it. */
+  async look(keys: readonly string[], options: CallOptions): Promise<readonly (MetaItem | undefined)[]> {
+    const memory = this.#memory;
+    if (memory === undefined || !this.#lease.isFresh()) return this.#meta.get(keys, options);
+    return memory.items(keys) ?? memory.fillItems(keys, () => this.#meta.get(keys, options));
+  }
+
+  /** For pulls: from memory where the lease allows it. */
+  async lookList(request: PageRequest, options: CallOptions): Promise<Page<MetaItem>> {
+    const memory = this.#memory;
+    if (memory === undefined || !this.#lease.isFresh()) return this.#meta.list(request, options);
+    return memory.page(request) ?? memory.fillPage(request, () => this.#meta.list(request, options));
+  }
+
+  /**
+   * At most WRITE_OPERATIONS operations, each key once. @returns their etags
+   * @throws CONDITION_FAILED (metadata index, of these operations), CONFLICT; UNAVAILABLE when another core holds the store
+   */
+  async write(operations: readonly MetaOperation[], options: CallOptions): Promise<string[]> {
+    const check = this.#lease.check();
+    const ended = this.#memory?.beginWrite(operations);
+    let outcome: "written" | "refused" | "unknown" = "unknown";
+    try {
+      const [, ...etags] = await this.#meta.write([check, ...operations], options);
+      outcome = "written";
+      ended?.(outcome, etags);
+      return etags;
+    } catch (error) {
+      if (hasReason(error, "CONDITION_FAILED", "CONFLICT")) outcome = "refused";
+      if (!hasReason(error, "CONDITION_FAILED")) throw error;
+      const index = Number(error.metadata["index"]);
+      if (index === 0) throw this.#lease.lost(check, error);
+      throw new OutriggerError("CONDITION_FAILED", error.message, {
+        metadata: { ...error.metadata, index: String(index - 1) },
+        side: error.side,
+        cause: error,
+      });
+    } finally {
+      if (outcome !== "written") ended?.(outcome, []);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/** Listings: tags and repositories, in bytewise order, from the derived keys. */
+import type { MetaItem } from "../../client/contract.ts";
+import { limits } from "../../proto/limits.ts";
+import type { Listing, RequestContext } from "./contract.ts";
+import type { Core } from "./core.ts";
+import { catalogKey, catalogPrefix, parseCatalogKey, tagsPrefix } from "./keys.ts";
+import { assertName, escapeName, listingBound } from "./names.ts";
+
+interface PageAsked {
+  readonly last: string;
+  readonly limit: number;
+}
+
+/** One List; a Get more when there is no tag. */
+export async function listTags(
+  core: Core,
+  name: string,
+  page: PageAsked,
+  context: RequestContext,
+): Promise<Listing | undefined> {
+  assertName(name);
+  const prefix = tagsPrefix(name);
+  const found = await listNames(core, prefix, listingBound(page.last), page.limit, context, ({ key }) =>
+    key.slice(prefix.length),
+  );
+  if (found.names.length > 0) return found;
+  const [guard] = await core.ledger.look([catalogKey(name)], context);
+  return guard === undefined ? undefined : found;
+}
+
+export function listRepositories(core: Core, page: PageAsked, context: RequestContext): Promise<Listing> {
+  const last = escapeName(listingBound(page.last));
+  return listNames(core, catalogPrefix, last, page.limit, context, ({ key }) => parseCatalogKey(key));
+}
+
+async function listNames(
+  core: Core,
+  prefix: string,
+  last: string,
+  limit: number,
+  context: RequestContext,
+  nameOf: (item: MetaItem) => string | undefined,
+): Promise<Listing> {
+  const names: string[] = [];
+  let startAfter = last === "" ? undefined : prefix + last;
+  while (names.length < limit) {
+    const page = await core.ledger.lookList(
+      {
+        prefix,
+        limit: Math.min(limit - names.length, limits.listItems),
+        ...(startAfter === undefined ? {} : { startAfter }),
+      },
+      context,
+    );
+    for (const item of page.items) {
+      const name = nameOf(item);
+      if (name !== undefined) names.push(name);
+    }
+    if (!page.more) return { names, more: false };
+    startAfter = page.items.at(-1)?.key ?? startAfter;
+  }
+  return { names, more: limit > 0 };
+}

@@ -1,0 +1,238 @@
+/**
+ * Manifest pushes (OCI distribution spec 1.1, "Pushing manifests"): a Get, the bytes, a Write; a Get more for each further
+ * 90 blobs.
+ */
+import { randomUUID } from "node:crypto";
+import type { MetaItem, MetaOperation } from "../../client/contract.ts";
+import { sleep } from "../../proto/clock.ts";
+import { hasReason } from "../../proto/errors.ts";
+import { algorithmOf } from "../../proto/keys.ts";
+import { limits } from "../../proto/limits.ts";
+import { RegistryError } from "../errors.ts";
+import { condemnedState, relyingOn } from "./condemned.ts";
+import type { PushedManifest, RequestContext } from "./contract.ts";
+import { assertDigestText, type Core, digestOfBytes } from "./core.ts";
+import { addingUnder, isTaking } from "./guard.ts";
+import {
+  blobKey,
+  catalogKey,
+  condemnedKey,
+  layerLink,
+  referrersKey,
+  refsKey,
+  revisionLink,
+  tagHistoryLink,
+  tagKey,
+  tagLink,
+} from "./keys.ts";
+import { present, untilNotDeleting } from "./link-layer.ts";
+import { checkManifest, type Manifest } from "./manifest.ts";
+import { assertName, assertTag } from "./names.ts";
+import { untilNotRaced } from "./races.ts";
+import { encodeReferrer } from "./referrers.ts";
+
+/** In one Write; more tags are as many Writes more, each whole. */
+const TAGS_AT_ONCE = 25;
+/** A taker at work is let finish for so long, once, before its work is undone. */
+const PATIENCE_MS = 50;
+
+interface Pushed {
+  readonly name: string;
+  readonly digest: string;
+  readonly bytes: Buffer;
+  readonly manifest: Manifest;
+}
+
+export async function putManifest(
+  core: Core,
+  name: string,
+  pushed: {
+    readonly bytes: Buffer;
+    readonly contentType: string;
+    readonly digest?: string;
+    readonly tags: readonly string[];
+  },
+  context: RequestContext,
+): Promise<PushedManifest> {
+  assertName(name);
+  for (const tag of pushed.tags) assertTag(tag);
+  if (pushed.digest !== undefined) assertDigestText(pushed.digest);
+  const manifest = checkManifest(pushed.bytes, pushed.contentType);
+  const algorithm = pushed.digest === undefined ? "sha256" : algorithmOf(pushed.digest);
+  const digest = digestOfBytes(pushed.bytes, algorithm);
+  if (pushed.digest !== undefined && digest !== pushed.digest) {
+    throw new RegistryError("DIGEST_INVALID", `the manifest's digest is ${digest}`, {
+      detail: { given: pushed.digest, computed: digest },
+    });
+  }
+  const push = { name, digest, bytes: pushed.bytes, manifest };
+  const tags = [...new Set(pushed.tags)];
+  let at = 0;
+  do {
+    await putWithTags(core, push, tags.slice(at, at + TAGS_AT_ONCE), context);
+    at += TAGS_AT_ONCE;
+  } while (at < tags.length);
+  core.cache.keepManifest(digest, pushed.bytes, manifest);
+  return { digest, tags, ...(manifest.subject === undefined ? {} : { subject: manifest.subject }) };
+}
+
+/** What the Write depends on, as of the first Get. */
+interface Items {
+  readonly guard: MetaItem | undefined;
+  readonly marker: MetaItem | undefined;
+  readonly revision: MetaItem | undefined;
+  readonly refs: MetaItem | undefined;
+  readonly referrer: MetaItem | undefined;
+  readonly tags: readonly TagItems[];
+}
+
+interface TagItems {
+  readonly tag: string;
+  readonly link: MetaItem | undefined;
+  readonly derived: MetaItem | undefined;
+  readonly history: MetaItem | undefined;
+}
+
+async function putWithTags(core: Core, push: Pushed, tags: readonly string[], context: RequestContext): Promise<void> {
+  let patient = true;
+  /** Etag of the marker under which the bytes were stored; `undefined`: not yet stored. */
+  let storedUnder: string | undefined;
+  await untilNotRaced(core, context.signal, async () => {
+    let items = await untilNotDeleting(core, push.digest, context, () => look(core, push, tags, context));
+    if (patient && isTaking(items.guard)) {
+      patient = false;
+      await sleep(core.clock, PATIENCE_MS, context.signal);
+      items = await untilNotDeleting(core, push.digest, context, () => look(core, push, tags, context));
+    }
+    if (isDone(items, push)) return;
+    const marker = items.marker?.etag ?? "none";
+    // A revision's bytes are there, unless somebody is about to take them away.
+    const isThere = items.revision !== undefined && condemnedState(items.marker) === undefined;
+    if (!isThere && storedUnder !== marker) {
+      await storeBytes(core, push, context);
+      storedUnder = marker;
+    }
+    await core.ledger.write(operations(items, push), context);
+  });
+}
+
+/** The first Get asks for all that the Write depends on and as many blobs as it has room for. @throws MANIFEST_BLOB_UNKNOWN */
+async function look(core: Core, push: Pushed, tags: readonly string[], context: RequestContext): Promise<Items> {
+  const { name, digest, manifest } = push;
+  const { subject } = manifest;
+  const tagKeys = tags.flatMap((tag) => [tagLink(name, tag), tagKey(name, tag), tagHistoryLink(name, tag, digest)]);
+  const fixed = [
+    catalogKey(name),
+    condemnedKey(digest),
+    revisionLink(name, digest),
+    refsKey(digest, name),
+    ...(subject === undefined ? [] : [referrersKey(name, subject, digest)]),
+    ...tagKeys,
+  ];
+  const inFirst = limits.getKeys - fixed.length;
+  const links = (from: number, to?: number) => manifest.blobs.slice(from, to).map((blob) => layerLink(name, blob));
+  const answer = await core.ledger.get([...fixed, ...links(0, inFirst)], context);
+  const found = answer.slice(fixed.length);
+  for (let at = inFirst; at < manifest.blobs.length; at += limits.getKeys) {
+    found.push(...(await core.ledger.get(links(at, at + limits.getKeys), context)));
+  }
+  const missing = manifest.blobs.filter((_, index) => found[index] === undefined);
+  if (missing.length > 0) {
+    throw new RegistryError("MANIFEST_BLOB_UNKNOWN", `${missing.length} blob(s) of the manifest are not in ${name}`, {
+      detail: { digests: missing.slice(0, 100) },
+    });
+  }
+  const [guard, marker, revision, refs] = answer;
+  const firstTag = subject === undefined ? 4 : 5;
+  return {
+    guard,
+    marker,
+    revision,
+    refs,
+    referrer: subject === undefined ? undefined : answer[4],
+    tags: tags.map((tag, index) => ({
+      tag,
+      link: answer[firstTag + 3 * index],
+      derived: answer[firstTag + 3 * index + 1],
+      history: answer[firstTag + 3 * index + 2],
+    })),
+  };
+}
+
+/** All of it was there at the moment of the first Get: nothing to write. */
+function isDone(items: Items, push: Pushed): boolean {
+  return (
+    items.guard !== undefined &&
+    items.marker === undefined &&
+    items.revision !== undefined &&
+    items.refs !== undefined &&
+    (push.manifest.subject === undefined || items.referrer !== undefined) &&
+    items.tags.every(({ link, derived }) => names(link, push.digest) && names(derived, push.digest))
+  );
+}
+
+function names(item: MetaItem | undefined, digest: string): boolean {
+  return item?.value.toString("utf8") === digest;
+}
+
+function operations(items: Items, push: Pushed): MetaOperation[] {
+  const { name, digest, manifest } = push;
+  return [
+    addingUnder(name, items.guard),
+    relyingOn(digest, items.marker),
+    present(revisionLink(name, digest), items.revision, digest),
+    present(refsKey(digest, name), items.refs, ""),
+    ...(manifest.subject === undefined
+      ? []
+      : [
+          present(
+            referrersKey(name, manifest.subject, digest),
+            items.referrer,
+            encodeReferrer(digest, push.bytes.length, manifest),
+          ),
+        ]),
+    ...items.tags.flatMap(({ tag, link, derived, history }) => [
+      put(tagLink(name, tag), link, digest),
+      put(tagKey(name, tag), derived, digest),
+      present(tagHistoryLink(name, tag, digest), history, digest),
+    ]),
+  ];
+}
+
+/** Of two that set a tag at once one reads again: the last one wins by its own choice, not by accident. */
+function put(key: string, item: MetaItem | undefined, value: string): MetaOperation {
+  const condition = item === undefined ? ({ ifAbsent: true } as const) : { ifEtag: item.etag };
+  return { kind: "put", key, value: Buffer.from(value), condition };
+}
+
+async function storeBytes(core: Core, push: Pushed, context: RequestContext): Promise<void> {
+  const key = blobKey(push.digest);
+  const { blobs } = core.stores;
+  try {
+    if (push.bytes.length <= limits.putBytes) {
+      await blobs.put(key, push.bytes, { digest: push.digest, condition: { ifAbsent: true } }, context);
+      return;
+    }
+    await blobs.append(
+      {
+        uploadId: randomUUID(),
+        create: true,
+        algorithm: algorithmOf(push.digest),
+        offsetBytes: 0,
+        body: chunks(push.bytes),
+        key,
+        sizeBytes: push.bytes.length,
+        commit: { key, digest: push.digest, sizeBytes: push.bytes.length },
+      },
+      context,
+    );
+  } catch (error) {
+    if (!hasReason(error, "KEY_EXISTS")) throw error;
+  }
+}
+
+async function* chunks(bytes: Buffer): AsyncIterable<Buffer> {
+  for (let at = 0; at < bytes.length; at += limits.preferredChunkBytes) {
+    yield bytes.subarray(at, at + limits.preferredChunkBytes);
+  }
+}
