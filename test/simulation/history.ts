@@ -13,8 +13,8 @@ export type Want = "absent" | "present" | "same or absent" | { readonly content:
 export interface Change {
   readonly key: number;
   readonly want?: Want;
-  /** Absent: only looked at. */
-  readonly put?: Content;
+  /** Absent: only looked at. From: what that key held just before. */
+  readonly put?: Content | { readonly from: number };
 }
 
 interface PendingWrite {
@@ -82,8 +82,9 @@ export class History {
   }
 
   /** @internal The write took effect before now. */
-  applied(write: PendingWrite, disturbed: boolean): void {
+  applied(write: PendingWrite, disturbed: boolean, lastMs: number): void {
     if (!this.#close(write)) return;
+    write.lastMs = lastMs;
     this.#world.coverage.count(`rule ${this.#rule}`);
     const reached = this.#reachable();
     const kept = reached.filter((state) => (state.done & write.bit) !== 0);
@@ -229,9 +230,9 @@ export class WriteInHistory {
     this.#write = write;
   }
 
-  /** Acknowledged. Disturbed: the network may have repeated it. */
-  applied(disturbed: boolean): void {
-    this.#history.applied(this.#write, disturbed);
+  /** Acknowledged. Disturbed: the network may have repeated it, and it may take effect again until `lastMs`. */
+  applied(disturbed: boolean, lastMs = 0): void {
+    this.#history.applied(this.#write, disturbed, lastMs);
   }
 
   refused(index?: number): void {
@@ -282,7 +283,9 @@ function failing(state: State, changes: readonly Change[]): number {
 
 function apply(state: State, write: PendingWrite): State {
   const contents = [...state.contents];
-  for (const { key, put } of write.changes) if (put !== undefined) contents[key] = put;
+  for (const { key, put } of write.changes) {
+    if (put !== undefined) contents[key] = typeof put === "number" ? put : (state.contents[put.from] as Content);
+  }
   return { contents, done: state.done | write.bit };
 }
 

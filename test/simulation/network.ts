@@ -51,12 +51,14 @@ interface Server {
 /** Sees each message of an Append as the core sends and receives it. */
 export interface AppendTap {
   sent(message: AppendRequestInput): void;
+  /** The driver has handed it to the network: the true order of answers, whenever they arrive. */
+  answered(message: AppendResponse): void;
   received(message: AppendResponse): void;
   ended(error: unknown): void;
 }
 
 export interface Taps {
-  append?(): AppendTap;
+  append?(metadata: RequestMetadata): AppendTap;
   /** A unary call was disturbed: it may have run never, once or twice, and its caller may not know. */
   disturbed?(metadata: RequestMetadata): void;
 }
@@ -263,7 +265,7 @@ class Channel implements Transport {
   }
 
   append(call: TransportCall): AppendStream {
-    const tap = this.#taps.append?.();
+    const tap = this.#taps.append?.(call.metadata);
     const line = new Line<AppendRequest, AppendResponse>(
       this.#world,
       this.#network,
@@ -272,7 +274,11 @@ class Channel implements Transport {
       call,
       tap === undefined
         ? undefined
-        : { arrived: (message) => tap.received(message), ended: (error) => tap.ended(error) },
+        : {
+            answered: (message) => tap.answered(message),
+            arrived: (message) => tap.received(message),
+            ended: (error) => tap.ended(error),
+          },
     );
     line.begin((server, incoming) =>
       server.handlers.append(line.requests, (response) => line.answer(asAnswered("blob.Append", response)), incoming),
@@ -290,6 +296,12 @@ class Channel implements Transport {
   close(): void {}
 }
 
+interface LineTap<Answer> {
+  answered(message: Answer): void;
+  arrived(message: Answer): void;
+  ended(error: unknown): void;
+}
+
 /** One stream between a core and a driver process: both directions, and the one connection they break with. */
 class Line<Request, Answer> {
   readonly requests: Inbox<Request>;
@@ -300,7 +312,7 @@ class Line<Request, Answer> {
   readonly #core: Life;
   readonly #server: Server | undefined;
   readonly #call: TransportCall;
-  readonly #tap: { arrived(message: Answer): void; ended(error: unknown): void } | undefined;
+  readonly #tap: LineTap<Answer> | undefined;
   readonly #controller = new AbortController();
   readonly #metadata: { resolve(metadata: AnswerMetadata): void; told: boolean };
   readonly #forget: (() => void)[] = [];
@@ -320,7 +332,7 @@ class Line<Request, Answer> {
     core: Life,
     server: Server | undefined,
     call: TransportCall,
-    tap?: { arrived(message: Answer): void; ended(error: unknown): void },
+    tap?: LineTap<Answer>,
   ) {
     this.#world = world;
     this.#network = network;
@@ -395,6 +407,7 @@ class Line<Request, Answer> {
 
   answer(message: Answer): Promise<void> {
     if (this.#driverOver) return Promise.reject(broken());
+    this.#tap?.answered(message);
     this.#tellMetadata();
     this.#toCore(() => {
       this.#tap?.arrived(message);
