@@ -2,6 +2,8 @@
 import type { Logger } from "pino";
 import type { Stores } from "../../client/contract.ts";
 import type { Clock } from "../../proto/clock.ts";
+import { ensureIndex } from "../index/index.ts";
+import { createBackground } from "./background.ts";
 import type { Repositories } from "./contract.ts";
 import type { Core } from "./core.ts";
 import { deleteBlob, deleteManifest, deleteTag } from "./delete.ts";
@@ -26,7 +28,7 @@ export interface RepositoriesOptions {
   /** 0 to 1, for pauses between retries. Default Math.random. */
   readonly random?: () => number;
   /** Signs Locations. Default: made at the first start and kept in the meta store, where all cores find it. */
-  readonly locationSecret?: Uint8Array;
+  readonly locationSecret?: Buffer;
   /** Manifests and small blobs in memory, in bytes. Default 64 MiB. */
   readonly contentMemoryBytes?: number;
   /** `mode: "one"`: tags, links and listings in memory, in bytes. Default 64 MiB. */
@@ -41,7 +43,7 @@ export interface RunningRepositories extends Repositories {
   /** Gives the lease back. Requests must have ended. */
   close(): Promise<void>;
   /** Once started: what signs Locations, the same in all cores. */
-  locationSecret(): Uint8Array;
+  locationSecret(): Buffer;
 }
 
 const DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024;
@@ -61,14 +63,18 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
   const cache = new DigestCache(options.contentMemoryBytes ?? DEFAULT_MEMORY_BYTES);
   const core: Core = { stores, ledger: new Ledger(stores.meta, lease, memory), cache, clock, random, log };
   let secret = options.locationSecret;
+  const background = createBackground(core, lease, memory);
 
   return {
     async start(signal) {
       await stores.ready();
       await lease.start(signal);
       secret ??= await ensureLocationSecret(core, signal);
+      await ensureIndex(core, signal === undefined ? {} : { signal });
+      background.start();
     },
     async close() {
+      await background.close();
       await lease.close();
     },
     locationSecret() {

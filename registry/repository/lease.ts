@@ -56,9 +56,9 @@ export class NoLease implements Lease {
     this.#options = options;
   }
 
-  /** Waits while another core holds the store alone; clears what one left that has died. */
+  /** Clears what a core left that has died, once that is certain. @throws UNAVAILABLE while another core holds the store alone */
   async start(signal?: AbortSignal): Promise<void> {
-    await untilVacant(this.#options, signal, async (holder, beat) => {
+    await untilVacant({ ...this.#options, refuseLive: true }, signal, async (holder, beat) => {
       if (holder === undefined) return;
       await this.#options.meta.write(clearing(holder, beat), signal === undefined ? {} : { signal });
     });
@@ -257,7 +257,7 @@ function clearing(holder: MetaItem, beat: MetaItem | undefined): MetaOperation[]
 
 /** Calls `take` once nobody holds the lease, or who does has not beaten for twice its time; again when that lost a race. */
 async function untilVacant(
-  options: LeaseOptions & { readonly id?: string },
+  options: LeaseOptions & { readonly id?: string; readonly refuseLive?: boolean },
   signal: AbortSignal | undefined,
   take: (holder: MetaItem | undefined, beat: MetaItem | undefined) => Promise<void>,
 ): Promise<void> {
@@ -269,6 +269,9 @@ async function untilVacant(
     const [holder, beat] = await meta.get([leaseHolderKey, leaseBeatKey], signal === undefined ? {} : { signal });
     const answeredAt = clock.monotonic();
     const what = `${holder?.etag} ${beat?.etag}`;
+    if (seen !== undefined && seen.what !== what && holder !== undefined && options.refuseLive) {
+      throw heldElsewhere(undefined);
+    }
     if (seen?.what !== what) seen = { what, at: answeredAt };
     const everyMs = Math.max(readBeatMs(beat), options.beatMs ?? 0);
     const waitedMs = answeredAt - seen.at;

@@ -6,7 +6,7 @@ import { locationSecretKey } from "./keys.ts";
 
 const SECRET_BYTES = 32;
 
-export async function ensureLocationSecret(core: Core, signal?: AbortSignal): Promise<Uint8Array> {
+export async function ensureLocationSecret(core: Core, signal?: AbortSignal): Promise<Buffer> {
   const options = signal === undefined ? {} : { signal };
   for (;;) {
     const [held] = await core.ledger.get([locationSecretKey], options);

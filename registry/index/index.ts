@@ -1,0 +1,103 @@
+/**
+ * The index: everything under `outrigger/` that can be derived from link facts and bytes (architecture.md, "What the
+ * registry keeps, and where"). Rebuilding and verifying are safe beside pushes and deletes: each derived key is written
+ * with a check of its fact, and whoever changes a fact writes its derived keys along with it. A run that was cut short is
+ * simply begun again: what is right already is only read.
+ */
+import { type Logger, pino } from "pino";
+import type { Stores } from "../../client/contract.ts";
+import { type Clock, systemClock } from "../../proto/clock.ts";
+import { hasReason } from "../../proto/errors.ts";
+import type { Core } from "../repository/core.ts";
+import { DigestCache } from "../repository/digest-cache.ts";
+import { indexMarkerKey } from "../repository/keys.ts";
+import { NoLease } from "../repository/lease.ts";
+import { Ledger } from "../repository/ledger.ts";
+import { type IndexProgress, type IndexReport, IndexRun } from "./differences.ts";
+import { deriveFromFacts } from "./from-facts.ts";
+import { markerFor, putMarker, whyRebuild } from "./marker.ts";
+import { removeStale } from "./stale.ts";
+
+export type { IndexProblem, IndexProgress, IndexReport } from "./differences.ts";
+
+export interface IndexOptions {
+  readonly signal?: AbortSignal;
+  readonly clock?: Clock;
+  readonly log?: Logger;
+  readonly random?: () => number;
+  /** Called after each page of keys. */
+  readonly progress?: (progress: IndexProgress) => void;
+}
+
+const CONTENT_MEMORY_BYTES = 8 * 1024 * 1024;
+const TELL_EVERY_MS = 5_000;
+
+/**
+ * Makes every derived key anew where it is missing, wrong or stale.
+ * @throws UNAVAILABLE (RegistryError) while a core with `cores: one` holds the store
+ */
+export async function rebuildIndex(stores: Stores, options: IndexOptions = {}): Promise<IndexReport> {
+  const core = await commandCore(stores, options, true);
+  return rebuild(core, options);
+}
+
+/** Compares, changes nothing. */
+export async function verifyIndex(stores: Stores, options: IndexOptions = {}): Promise<IndexReport> {
+  const core = await commandCore(stores, options, false);
+  return runPasses(new IndexRun(core, false, options.signal ?? new AbortController().signal, options.progress));
+}
+
+/** At a core's start, and whenever the data turns out to be other than it was. @returns whether it was rebuilt */
+export async function ensureIndex(core: Core, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+  const read = options.signal === undefined ? {} : { signal: options.signal };
+  const [held] = await core.ledger.get([indexMarkerKey], read);
+  const why = whyRebuild(held, markerFor(core.stores));
+  if (why === undefined) return false;
+  core.log.info({ why }, "rebuilding the index");
+  let toldAt = core.clock.monotonic();
+  const report = await rebuild(core, {
+    ...options,
+    progress(progress) {
+      if (core.clock.monotonic() - toldAt < TELL_EVERY_MS) return;
+      toldAt = core.clock.monotonic();
+      core.log.info(progress, "rebuilding the index goes on");
+    },
+  });
+  const { problems, ...counts } = report;
+  core.log.info({ ...counts, problems: problems.length }, "the index is rebuilt");
+  for (const problem of problems.slice(0, 20)) core.log.warn(problem, "found while rebuilding the index");
+  return true;
+}
+
+async function rebuild(core: Core, options: IndexOptions): Promise<IndexReport> {
+  const signal = options.signal ?? new AbortController().signal;
+  // As of now: what is changed from outside later must be seen as a change.
+  const marker = markerFor(core.stores);
+  const report = await runPasses(new IndexRun(core, true, signal, options.progress));
+  for (;;) {
+    const [held] = await core.ledger.get([indexMarkerKey], { signal });
+    if (held?.value.toString("utf8") === marker) return report;
+    try {
+      await core.ledger.write([putMarker(held, marker)], { signal });
+      return report;
+    } catch (error) {
+      if (!hasReason(error, "CONDITION_FAILED", "CONFLICT")) throw error;
+    }
+  }
+}
+
+async function runPasses(run: IndexRun): Promise<IndexReport> {
+  await deriveFromFacts(run);
+  await removeStale(run);
+  return run.report();
+}
+
+/** A command beside cores with `cores: many`, or alone. */
+async function commandCore(stores: Stores, options: IndexOptions, writes: boolean): Promise<Core> {
+  const { clock = systemClock, log = pino({ level: "silent" }), random = Math.random, signal } = options;
+  await stores.ready();
+  const lease = new NoLease({ meta: stores.meta, clock, log });
+  if (writes) await lease.start(signal);
+  const ledger = new Ledger(stores.meta, lease, undefined);
+  return { stores, ledger, cache: new DigestCache(CONTENT_MEMORY_BYTES), clock, random, log };
+}

@@ -1,0 +1,86 @@
+/** What a core does beside its requests: it follows the stores when they change, and tidies up. */
+
+import { sleep } from "../../proto/clock.ts";
+import { ensureIndex } from "../index/index.ts";
+import type { Core } from "./core.ts";
+import type { FactsMemory } from "./facts-memory.ts";
+import type { Lease } from "./lease.ts";
+import { removeOldCancellations } from "./tidy.ts";
+
+const TIDY_EVERY_MS = 60 * 60 * 1000;
+const RETRY_MS = 5_000;
+
+export interface Background {
+  start(): void;
+  /** Resolves once nothing of it is under way. */
+  close(): Promise<void>;
+}
+
+export function createBackground(core: Core, lease: Lease, memory: FactsMemory | undefined): Background {
+  const closing = new AbortController();
+  const { signal } = closing;
+  const running = new Set<Promise<void>>();
+  let changes = 0;
+  let following = false;
+
+  function run(work: () => Promise<void>): void {
+    const task = work()
+      .catch((error: unknown) => {
+        if (!signal.aborted) core.log.error({ err: error }, "work in the background failed");
+      })
+      .finally(() => running.delete(task));
+    running.add(task);
+  }
+
+  /** One rebuild at a time; a change during one asks for another. */
+  async function follow(): Promise<void> {
+    following = true;
+    try {
+      for (let followed = -1; followed !== changes; ) {
+        followed = changes;
+        await untilDone("the index could not be rebuilt", () => ensureIndex(core, { signal }));
+      }
+    } finally {
+      following = false;
+    }
+  }
+
+  async function untilDone(complaint: string, work: () => Promise<unknown>): Promise<void> {
+    for (;;) {
+      try {
+        await work();
+        return;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        core.log.warn({ err: error }, `${complaint}; trying again`);
+        await sleep(core.clock, RETRY_MS, signal);
+      }
+    }
+  }
+
+  return {
+    start() {
+      core.stores.onChanged(({ kind, outsideGrew, otherStore }) => {
+        if (signal.aborted || !(outsideGrew || otherStore)) return;
+        core.log.warn({ kind, outsideGrew, otherStore }, "the stored data is other than it was");
+        memory?.clear();
+        if (otherStore && kind === "meta") lease.forget();
+        core.cache.clear();
+        changes += 1;
+        if (!following) run(follow);
+      });
+      run(async () => {
+        for (;;) {
+          await untilDone("old marks of cancelled uploads could not be removed", () =>
+            removeOldCancellations(core, signal),
+          );
+          await sleep(core.clock, TIDY_EVERY_MS, signal);
+        }
+      });
+    },
+    async close() {
+      closing.abort(new Error("closing"));
+      await Promise.all(running);
+    },
+  };
+}
