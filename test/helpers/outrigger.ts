@@ -1,4 +1,5 @@
 /** Driver and registry as processes, started as users start them: `outrigger driver …`, `outrigger registry …`. */
+import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -52,10 +53,15 @@ function driverArguments(address: string, options: DriverOptions): string[] {
 
 /** A driver that answers at its address. */
 export async function startDriver(scope: Scope, options: DriverOptions): Promise<DriverProcess> {
+  const driver = launchDriver(scope, options);
+  await listening(driver.process, driver.address);
+  return driver;
+}
+
+/** A driver that will answer at its address, or end. */
+export function launchDriver(scope: Scope, options: DriverOptions): DriverProcess {
   const address = options.address ?? `unix://${join(tempFolder(scope), "d.sock")}`;
-  const running = scope.add(launchOutrigger("driver", driverArguments(address, options), options));
-  await listening(running, address);
-  return { address, process: running };
+  return { address, process: scope.add(launchOutrigger("driver", driverArguments(address, options), options)) };
 }
 
 /** Writes the store ids into an empty folder. */
@@ -98,6 +104,48 @@ export async function launchRegistry(scope: Scope, options: RegistryOptions): Pr
   scope.defer(() => client.close());
   await listening(running, host);
   return { process: running, client, host };
+}
+
+/** What a configuration file says of the stores. */
+export type ConfiguredStores = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+export interface ConfiguredRegistry extends RegistryProcess {
+  /** Writes the file anew, sends SIGHUP. @throws Error unless it is taken */
+  reload(stores: ConfiguredStores): Promise<void>;
+  /** Likewise. @returns why it was refused */
+  reloadRefused(stores: ConfiguredStores): Promise<string>;
+}
+
+/** A registry with a configuration file. */
+export async function launchConfigured(scope: Scope, stores: ConfiguredStores): Promise<ConfiguredRegistry> {
+  const host = `127.0.0.1:${await freePort()}`;
+  const file = join(tempFolder(scope), "registry.yaml");
+  const write = (now: ConfiguredStores) => writeFileSync(file, JSON.stringify({ http: { listen: host }, stores: now }));
+  write(stores);
+  const running = scope.add(launchOutrigger("registry", ["registry", "--config", file]));
+  const client = new RegistryClient(`http://${host}`);
+  scope.defer(() => client.close());
+  await listening(running, host);
+  const reload = async (now: ConfiguredStores) => {
+    const said = running.lines.length;
+    write(now);
+    running.signal("SIGHUP");
+    return running.line((line) => /configuration (?:was )?(?:reloaded|refused|not)/.test(line), 30_000, said);
+  };
+  return {
+    process: running,
+    client,
+    host,
+    async reload(now) {
+      const line = await reload(now);
+      if (!/reloaded/.test(line)) throw new Error(`the new configuration was refused: ${line}`);
+    },
+    async reloadRefused(now) {
+      const line = await reload(now);
+      if (/reloaded/.test(line)) throw new Error("the new configuration was taken");
+      return line;
+    },
+  };
 }
 
 /** A registry whose /readyz says 200. */

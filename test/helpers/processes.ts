@@ -55,9 +55,12 @@ export class Running {
     return this.#exit;
   }
 
-  /** The first line, said already or within `ms`, that `wanted` holds for. @throws Error when it ends or is too slow */
-  line(wanted: (line: string) => boolean, ms = 30_000): Promise<string> {
-    const said = this.lines.find(wanted);
+  /**
+   * The first line, said already (after the first `after` lines) or within `ms`, that `wanted` holds for.
+   * @throws Error when it ends or is too slow
+   */
+  line(wanted: (line: string) => boolean, ms = 30_000, after = 0): Promise<string> {
+    const said = this.lines.slice(after).find(wanted);
     if (said !== undefined) return Promise.resolve(said);
     return new Promise((resolve, reject) => {
       const finish = (act: () => void) => {

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Algorithm, type Content, digestOf, type Image, type Manifest, mediaTypes } from "./oci.ts";
 
 export interface Reply {
@@ -123,7 +124,7 @@ export class RegistryClient {
   async pullBlob(
     repository: string,
     content: Pick<Content, "digest" | "sizeBytes">,
-    options: RequestOptions = {},
+    options: RequestOptions & { readonly bytesPerSecond?: number } = {},
   ): Promise<void> {
     const path = `/v2/${repository}/blobs/${content.digest}`;
     const response = await this.open("GET", path, { timeoutMs: 120_000, ...options });
@@ -134,7 +135,12 @@ export class RegistryClient {
     const algorithm = content.digest.slice(0, content.digest.indexOf(":"));
     const hash = createHash(algorithm);
     let size = 0;
+    const started = performance.now();
     for await (const chunk of response as AsyncIterable<Buffer>) {
+      if (options.bytesPerSecond !== undefined) {
+        const waitMs = started + (size / options.bytesPerSecond) * 1000 - performance.now();
+        if (waitMs > 1) await sleep(waitMs);
+      }
       hash.update(chunk);
       size += chunk.length;
     }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const MARK = "OUTRIGGER_TEST_RUN";
+const MARK = "TEST_RUN_ID";
 /** How long an ended parent's helpers (esbuild's, say) may take to notice. */
 const PATIENCE_MS = 3000;
 
