@@ -1,0 +1,140 @@
+/** The registry's configuration: the one place that says which keys there are and what they mean. */
+import { z } from "zod";
+
+const address = z
+  .string()
+  .regex(
+    /^(?:unix:\/\/\/.+|(?:dns:\/\/\/)?(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5})$/,
+    "is not an address: write unix:///path/driver.sock, host:port or dns:///name:port",
+  );
+
+const listen = z
+  .string()
+  .regex(
+    /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):\d{1,5}$/,
+    "is not an address to listen on: write host:port, or :port for every interface",
+  )
+  .refine((text) => Number(text.slice(text.lastIndexOf(":") + 1)) <= 65_535, "has a port above 65535");
+
+const id = z.uuid("is not a store id: those are UUIDs, `outrigger describe ADDR` shows them");
+
+const file = z.string().min(1, "is empty: write a path");
+
+const store = z.strictObject({
+  address: address.describe("Where the driver listens: `unix:///path/driver.sock`, `host:port` or `dns:///name:port`."),
+  tls: z
+    .strictObject({
+      ca: file.optional().describe("PEM file of the authorities to trust. Default: the system's."),
+      cert: file.optional().describe("PEM file of this registry's own certificate, for drivers that ask for one."),
+      key: file.optional().describe("PEM file of its key."),
+      serverName: z
+        .string()
+        .optional()
+        .describe("Name that the driver's certificate must have. Default: the address's."),
+    })
+    .refine(
+      (tls) => (tls.cert === undefined) === (tls.key === undefined),
+      "cert and key belong together: give both or neither",
+    )
+    .optional()
+    .describe("Talk TLS to the driver; `{}` is enough. Files are read again when they change."),
+  id: id
+    .optional()
+    .describe("The store's id (`outrigger describe ADDR` shows it). Another store behind the address is refused."),
+  acceptStoreId: id
+    .optional()
+    .describe("Accept this id although the registry has known another one: the store was exchanged on purpose."),
+  localRoot: z
+    .string()
+    .regex(/^\//, "is not an absolute path")
+    .optional()
+    .describe("The store's root as this process sees it: blobs are then read from the files themselves."),
+  requiredCapabilities: z
+    .array(z.string().min(1))
+    .optional()
+    .describe("Refuse a driver that lacks one of these capabilities, such as `DURABLE`."),
+});
+
+export const configSchema = z.strictObject({
+  http: z
+    .strictObject({
+      listen: listen
+        .default("127.0.0.1:5000")
+        .describe("Address of the API. Beyond loopback it needs `auth.htpasswd.file` or `auth.anonymous`."),
+      secretFile: file
+        .optional()
+        .describe(
+          "Signs upload addresses; at least 16 bytes, the same for all cores. Default: one that the meta store keeps.",
+        ),
+      tls: z
+        .strictObject({
+          cert: file.describe("PEM file of the certificate and those between it and the authority."),
+          key: file.describe("PEM file of its key."),
+        })
+        .optional()
+        .describe("Serve HTTPS (TLS 1.2 and newer). Files are read again when they change."),
+      metrics: z
+        .strictObject({
+          enabled: z.boolean().default(true).describe("Serve Prometheus metrics at /metrics."),
+          listen: listen
+            .optional()
+            .describe("An address of their own. Default: that of the API, without authentication."),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  stores: z.strictObject({
+    blobs: store.describe("Where layers and manifests lie."),
+    meta: store.optional().describe("Where tags and links lie. Default: the same as `stores.blobs`."),
+  }),
+  cores: z
+    .enum(["one", "many"])
+    .default("many")
+    .describe(
+      "`many`: any number of registries share the stores. `one`: this one alone, which lets it keep tags in memory.",
+    ),
+  auth: z
+    .strictObject({
+      htpasswd: z
+        .strictObject({ file: file.describe("Accounts, made by `htpasswd -B`. Read again when it changes.") })
+        .optional(),
+      anonymous: z
+        .enum(["none", "pull", "push"])
+        .optional()
+        .describe(
+          "What whoever gives no credentials may do. Default: `none` with an htpasswd file; `push` without one, and then only on loopback.",
+        ),
+      readOnly: z.array(z.string().min(1)).default([]).describe("Accounts that may pull but not push."),
+    })
+    .prefault({}),
+  readOnly: z.boolean().default(false).describe("Refuse every change, whoever asks."),
+  redirect: z
+    .enum(["never", "always", "large"])
+    .default("never")
+    .describe(
+      "Send pullers to the storage itself where its driver can sign addresses; `large`: for blobs above 1 MiB.",
+    ),
+  log: z
+    .strictObject({
+      level: z
+        .enum(["trace", "debug", "info", "warn", "error", "silent"])
+        .default("info")
+        .describe("Least severe line that is written."),
+    })
+    .prefault({}),
+  reload: z
+    .enum(["sighup", "watch"])
+    .default("sighup")
+    .describe("When this file is read again: on SIGHUP, or also when it changes."),
+  uploadBudgetMiB: z
+    .number()
+    .int()
+    .min(8)
+    .max(65_536)
+    .default(128)
+    .describe("Memory for what uploads have sent and the driver has not yet persisted, all together."),
+});
+
+export type Config = z.output<typeof configSchema>;
+/** As in the file: defaults not yet filled in. */
+export type ConfigInput = z.input<typeof configSchema>;

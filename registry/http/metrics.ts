@@ -1,0 +1,70 @@
+/** Prometheus metrics. What runs on every request counts in plain numbers or one observation. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { StoreHealth } from "../../client/contract.ts";
+import type { Traffic } from "./exchange.ts";
+
+export interface RequestMetrics {
+  observe(route: string, method: string, status: number, durationMs: number): void;
+}
+
+export interface Metrics extends RequestMetrics {
+  readonly contentType: string;
+  render(): Promise<string>;
+}
+
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+
+export function createMetrics(traffic: Traffic, health: () => readonly StoreHealth[]): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const durations = new Histogram({
+    name: "outrigger_http_request_duration_seconds",
+    help: "Time from a request's head to its answer's end; its count is the number of requests.",
+    labelNames: ["route", "method", "status"],
+    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600],
+    registers: [registry],
+  });
+  counter(registry, "outrigger_http_body_received_bytes_total", "Bytes of request bodies.", () => traffic.bytesIn);
+  counter(registry, "outrigger_http_body_sent_bytes_total", "Bytes of answers' bodies.", () => traffic.bytesOut);
+  gauge(registry, "outrigger_http_uploads_open", "Request bodies being received.", () => traffic.uploadsOpen);
+  gauge(registry, "outrigger_http_pulls_open", "Blobs being sent.", () => traffic.pullsOpen);
+  new Gauge({
+    name: "outrigger_store_ready",
+    help: "1 while the store answers.",
+    labelNames: ["kind"],
+    registers: [registry],
+    collect() {
+      for (const store of health()) this.set({ kind: store.kind }, store.ready ? 1 : 0);
+    },
+  });
+  return {
+    observe(route, method, status, durationMs) {
+      durations.observe({ route, method: METHODS.has(method) ? method : "other", status }, durationMs / 1000);
+    },
+    contentType: registry.contentType,
+    render: () => registry.metrics(),
+  };
+}
+
+function counter(registry: Registry, name: string, help: string, total: () => number): void {
+  new Counter({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(total());
+    },
+  });
+}
+
+function gauge(registry: Registry, name: string, help: string, value: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(value());
+    },
+  });
+}

@@ -1,0 +1,72 @@
+/**
+ * Which endpoint of the distribution API a path names. Repository names contain slashes, so a path is matched from its
+ * right end (as olareg and go-containerregistry do).
+ */
+import { RegistryError } from "../errors.ts";
+
+export const routeMethods = {
+  base: ["GET", "HEAD"],
+  catalog: ["GET", "HEAD"],
+  tags: ["GET", "HEAD"],
+  manifest: ["GET", "HEAD", "PUT", "DELETE"],
+  blob: ["GET", "HEAD", "DELETE"],
+  uploads: ["POST"],
+  upload: ["GET", "HEAD", "PATCH", "PUT", "DELETE"],
+  referrers: ["GET", "HEAD"],
+} as const satisfies Record<string, readonly string[]>;
+
+export type RouteKind = keyof typeof routeMethods;
+
+export interface Route {
+  readonly kind: RouteKind;
+  /** Repository; "" for base and catalog. Not yet checked. */
+  readonly name: string;
+  /** Tag, digest or upload id; "" where the endpoint has none. Not yet checked. */
+  readonly reference: string;
+}
+
+const BASE: Route = { kind: "base", name: "", reference: "" };
+const CATALOG: Route = { kind: "catalog", name: "", reference: "" };
+
+/**
+ * @param path without query, beginning with "/v2"
+ * @returns undefined when it is no endpoint
+ * @throws NAME_INVALID for an escape sequence that does not decode
+ */
+export function matchRoute(path: string): Route | undefined {
+  if (path === "/v2/" || path === "/v2") return BASE;
+  if (!path.startsWith("/v2/")) return undefined;
+  const rest = path.includes("%") ? decode(path) : path;
+  if (rest === "/v2/_catalog") return CATALOG;
+  const end = rest.lastIndexOf("/");
+  const reference = rest.slice(end + 1);
+  // "/v2/<name>/<kind>/<reference>": the kind's slash is the one before the last.
+  const kindAt = rest.lastIndexOf("/", end - 1);
+  if (kindAt < 4) return undefined;
+  const name = rest.slice(4, kindAt);
+  switch (rest.slice(kindAt + 1, end)) {
+    case "manifests":
+      return { kind: "manifest", name, reference };
+    case "blobs":
+      return reference === "uploads" ? { kind: "uploads", name, reference: "" } : { kind: "blob", name, reference };
+    case "tags":
+      return reference === "list" ? { kind: "tags", name, reference: "" } : undefined;
+    case "referrers":
+      return { kind: "referrers", name, reference };
+    case "uploads": {
+      if (!name.endsWith("/blobs") || name.length <= 6) return undefined;
+      const repository = name.slice(0, -6);
+      return { kind: reference === "" ? "uploads" : "upload", name: repository, reference };
+    }
+    default:
+      return undefined;
+  }
+}
+
+function decode(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch (error) {
+    throw new RegistryError("NAME_INVALID", "the path has an escape sequence that is not UTF-8", { cause: error });
+  }
+}

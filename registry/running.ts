@@ -1,0 +1,382 @@
+/** A registry as a whole: stores, rules, listener, and what changes while it runs. */
+import { readFile } from "node:fs/promises";
+import type { Logger } from "pino";
+import type { ConnectOptions, Stores, StoreTarget } from "../client/contract.ts";
+import { type Clock, sleep, systemClock } from "../proto/clock.ts";
+import { OutriggerError } from "../proto/errors.ts";
+import { createBasicAuthenticator, createOpenAuthenticator } from "./auth/basic.ts";
+import { type BcryptPool, createBcryptPool } from "./auth/bcrypt-pool.ts";
+import type { Authenticator } from "./auth/contract.ts";
+import { readHtpasswd } from "./auth/htpasswd-file.ts";
+import { anonymousOf, type Config, parseListen } from "./config.ts";
+import { createAside } from "./http/aside.ts";
+import type { Traffic } from "./http/exchange.ts";
+import { type Backend, createHandler } from "./http/handler.ts";
+import { type Listener, listen, type TlsMaterial } from "./http/listener.ts";
+import { createMetrics } from "./http/metrics.ts";
+import { createReadiness } from "./http/readiness.ts";
+import type { Repositories } from "./repository/contract.ts";
+import { readSecretFile } from "./secret-file.ts";
+import { type Watch, watchFiles } from "./watch.ts";
+
+/** The rules over the stores, with their beginning and end. */
+export interface StartableRepositories extends Repositories {
+  start(signal?: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+  /** Once started. */
+  locationSecret(): Uint8Array;
+}
+
+/** What a registry is made of; tests put in their own. */
+export interface RegistryParts {
+  connect(options: ConnectOptions, parts: { readonly log: Logger; readonly clock: Clock }): Stores;
+  createRepositories(options: {
+    readonly stores: Stores;
+    readonly mode: "one" | "many";
+    readonly clock: Clock;
+    readonly log: Logger;
+    readonly locationSecret?: Uint8Array;
+  }): StartableRepositories;
+}
+
+export interface StartOptions {
+  readonly log: Logger;
+  readonly clock?: Clock;
+  readonly coreVersion?: string;
+}
+
+export interface RunningRegistry {
+  /** As bound: http or https, with the port that was given for 0. */
+  readonly address: string;
+  /** Of /metrics, where it has a listener of its own. */
+  readonly metricsAddress?: string;
+  /** Resolves once requests are served. Rejects when the stores are refused: one sentence says why. */
+  readonly ready: Promise<void>;
+  /** Takes over what can change while requests go on. Rejects, with everything as it was, when something is wrong. */
+  reload(config: Config): Promise<ReloadReport>;
+  /** Refuses new connections, lets short requests end, ends long uploads so that they can be resumed. */
+  drain(): Promise<void>;
+  /** Frees everything; after `drain`, or at once. */
+  close(): Promise<void>;
+}
+
+export interface ReloadReport {
+  /** Keys whose new value is in use. */
+  readonly changed: readonly string[];
+  /** Keys whose new value needs a restart. */
+  readonly ignored: readonly string[];
+}
+
+const DRAIN_MS = 30_000;
+/** For uploads to persist what they have, after their bodies were ended. */
+const PERSIST_MS = 10_000;
+const ABORT_MS = 2_000;
+/** How long the start waits to hear that the stores are refused, before it goes on in the background. */
+const REFUSAL_MS = 1_000;
+const RETRY_START_MS = 2_000;
+const BODY_LIMITS = { idleMs: 60_000, manifestBytes: 4 * 1024 * 1024 };
+
+/** @throws Error, in one sentence, for whatever keeps it from starting */
+export async function startWith(
+  parts: RegistryParts,
+  initial: Config,
+  { log, clock = systemClock, coreVersion }: StartOptions,
+): Promise<RunningRegistry> {
+  let config = initial;
+  const stopping = new AbortController();
+  const pool = createBcryptPool();
+  const secret = config.http.secretFile === undefined ? undefined : await readSecretFile(config.http.secretFile);
+  let authenticator = await loadAuthenticator(config, pool, clock);
+  const tls = await loadTls(config);
+
+  const traffic: Traffic = { bytesIn: 0, bytesOut: 0, uploadsOpen: 0, pullsOpen: 0 };
+  const stores = parts.connect(connectOptions(config, coreVersion), { log, clock });
+  const repositories = parts.createRepositories({
+    stores,
+    mode: config.cores,
+    clock,
+    log,
+    ...(secret === undefined ? {} : { locationSecret: secret }),
+  });
+  let serving: Backend["serving"];
+  const readiness = createReadiness({ clock, health: () => stores.health(), serving: () => serving !== undefined });
+  const metrics = createMetrics(traffic, () => stores.health());
+  const { enabled, listen: metricsListen } = config.http.metrics;
+  const handler = createHandler({
+    backend: () => ({ serving, authenticator, readOnly: config.readOnly }),
+    aside: createAside({ readiness, metrics: enabled && metricsListen === undefined ? metrics : undefined }),
+    clock,
+    log,
+    bodyLimits: BODY_LIMITS,
+    traffic,
+    metrics,
+  });
+  const listeners: Listener[] = [];
+  let watches: Watch[] = [];
+  const close = async () => {
+    stopping.abort(new Error("the registry was closed"));
+    for (const watch of watches) watch.stop();
+    readiness.stop();
+    for (const listener of listeners) {
+      listener.stopAccepting();
+      listener.closeAll();
+    }
+    await Promise.all(listeners.map((listener) => listener.closed()));
+    handler.abortAll();
+    await within(clock, ABORT_MS, handler.idle());
+    await repositories
+      .close()
+      .catch((error: unknown) => log.warn({ err: error }, "the repositories did not close well"));
+    await stores.close().catch((error: unknown) => log.warn({ err: error }, "the stores did not close well"));
+    await pool.close();
+  };
+
+  try {
+    const api = await open(config.http.listen, tls, handler);
+    listeners.push(api);
+    const apart =
+      enabled && metricsListen !== undefined
+        ? await open(
+            metricsListen,
+            undefined,
+            createHandler({
+              backend: () => ({ serving: undefined, authenticator: createOpenAuthenticator("pull"), readOnly: true }),
+              aside: createAside({ readiness, metrics }),
+              clock,
+              log,
+              bodyLimits: BODY_LIMITS,
+              traffic,
+              metrics: { observe() {} },
+            }),
+          )
+        : undefined;
+    if (apart) listeners.push(apart);
+    readiness.start();
+
+    const ready = serve();
+    // Whoever starts a registry may look at `ready` later.
+    ready.catch(() => {});
+    await Promise.race([ready, within(clock, REFUSAL_MS, ready)]);
+    watches = watchAll();
+
+    return {
+      address: `${tls ? "https" : "http"}://${urlHost(api.address.host)}:${api.address.port}`,
+      ...(apart === undefined ? {} : { metricsAddress: `http://${urlHost(apart.address.host)}:${apart.address.port}` }),
+      ready,
+      reload,
+      drain,
+      close: once(close),
+    };
+
+    async function serve(): Promise<void> {
+      await stores.ready();
+      for (;;) {
+        try {
+          await repositories.start(stopping.signal);
+          break;
+        } catch (error) {
+          if (!(error instanceof OutriggerError) || error.recovery === "never" || stopping.signal.aborted) throw error;
+          log.warn({ err: error }, "the stores went away while the registry started; trying again");
+          await sleep(clock, RETRY_START_MS, stopping.signal);
+        }
+      }
+      serving = { repositories, secret: Buffer.from(repositories.locationSecret()) };
+      log.info({ cores: config.cores }, "the registry serves");
+    }
+
+    async function reload(next: Config): Promise<ReloadReport> {
+      // Everything that can be wrong is looked at before anything is changed.
+      const nextAuthenticator = await loadAuthenticator(next, pool, clock);
+      const nextTls = await loadTls(next);
+      const before = config;
+      const changed = await switchStores(stores, before, next);
+      if (nextTls && tls) api.replaceTls(nextTls);
+      authenticator = nextAuthenticator;
+      log.level = next.log.level;
+      const differs = (key: string) => JSON.stringify(at(before, key)) !== JSON.stringify(at(next, key));
+      const ignored = fixedKeys.filter(differs);
+      changed.push(...liveKeys.filter(differs));
+      config = { ...next, http: { ...before.http, tls: tls ? next.http.tls : undefined }, cores: before.cores };
+      for (const watch of watches) watch.stop();
+      watches = watchAll();
+      if (ignored.length > 0) log.warn({ keys: ignored }, "these settings changed, and need a restart");
+      log.info({ changed }, "the configuration was reloaded");
+      return { changed, ignored };
+    }
+
+    function watchAll(): Watch[] {
+      const all: Watch[] = [];
+      const { htpasswd } = config.auth;
+      if (htpasswd) {
+        all.push(
+          watchFiles({
+            files: [htpasswd.file],
+            clock,
+            changed: async () => {
+              authenticator = await loadAuthenticator(config, pool, clock);
+              log.info({ file: htpasswd.file }, "the accounts were read again");
+            },
+            failed: (error) => log.error({ err: error }, "the accounts changed and cannot be used: the old ones stay"),
+          }),
+        );
+      }
+      const pair = config.http.tls;
+      if (pair) {
+        all.push(
+          watchFiles({
+            files: [pair.cert, pair.key],
+            clock,
+            changed: async () => {
+              const material = await loadTls(config);
+              if (material) api.replaceTls(material);
+              log.info({ file: pair.cert }, "the certificate was read again");
+            },
+            failed: (error) =>
+              log.error({ err: error }, "the certificate changed and cannot be used: the old one stays"),
+          }),
+        );
+      }
+      return all;
+    }
+
+    async function drain(): Promise<void> {
+      readiness.refuse("the registry is stopping");
+      for (const listener of listeners) listener.stopAccepting();
+      if (!(await within(clock, DRAIN_MS, handler.idle()))) {
+        handler.endAll();
+        if (!(await within(clock, PERSIST_MS, handler.idle()))) handler.abortAll();
+      }
+      await within(clock, ABORT_MS, handler.idle());
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+const liveKeys = ["auth", "readOnly", "log", "http.tls"] as const;
+/** Settings that a reload cannot change. */
+const fixedKeys = ["http.listen", "http.secretFile", "http.metrics", "cores", "uploadBudgetMiB", "reload"] as const;
+
+function at(config: Config, path: string): unknown {
+  let value: unknown = config;
+  for (const part of path.split(".")) value = (value as Record<string, unknown> | undefined)?.[part];
+  return value;
+}
+
+async function loadAuthenticator(config: Config, pool: BcryptPool, clock: Clock): Promise<Authenticator> {
+  const anonymous = anonymousOf(config);
+  const { htpasswd, readOnly } = config.auth;
+  if (!htpasswd) return createOpenAuthenticator(anonymous === "none" ? "pull" : anonymous);
+  const accounts = await readHtpasswd(htpasswd.file);
+  const unknown = readOnly.filter((name) => !accounts.has(name));
+  if (unknown.length > 0) throw new Error(`auth.readOnly names ${unknown.join(", ")}: not in ${htpasswd.file}`);
+  return createBasicAuthenticator({ accounts, readOnly: new Set(readOnly), anonymous, pool, clock });
+}
+
+async function loadTls(config: Config): Promise<TlsMaterial | undefined> {
+  const pair = config.http.tls;
+  if (!pair) return undefined;
+  const read = async (key: "cert" | "key"): Promise<Buffer> => {
+    try {
+      return await readFile(pair[key]);
+    } catch (error) {
+      throw new Error(`http.tls.${key} ${pair[key]} cannot be read: ${(error as Error).message}`, { cause: error });
+    }
+  };
+  const [cert, key] = await Promise.all([read("cert"), read("key")]);
+  return { cert, key };
+}
+
+function connectOptions(config: Config, coreVersion: string | undefined): ConnectOptions {
+  const { blobs, meta } = config.stores;
+  return {
+    blobs: targetOf(blobs),
+    ...(meta === undefined ? {} : { meta: targetOf(meta) }),
+    coreName: "outrigger",
+    ...(coreVersion === undefined ? {} : { coreVersion }),
+    uploadBudgetBytes: config.uploadBudgetMiB * 1024 * 1024,
+  };
+}
+
+/** The section as a target: absent keys left out instead of undefined. */
+function targetOf(section: Config["stores"]["blobs"]): StoreTarget {
+  const { tls, ...rest } = section;
+  return { ...defined(rest), ...(tls === undefined ? {} : { tls: defined(tls) }) } as StoreTarget;
+}
+
+function defined(section: object): object {
+  return Object.fromEntries(Object.entries(section).filter(([, value]) => value !== undefined));
+}
+
+/** @returns the keys that changed */
+async function switchStores(stores: Stores, before: Config, next: Config): Promise<string[]> {
+  const changed: string[] = [];
+  const metaOf = (config: Config) => config.stores.meta ?? config.stores.blobs;
+  const differ = (left: unknown, right: unknown) => JSON.stringify(left) !== JSON.stringify(right);
+  if (differ(before.stores.blobs, next.stores.blobs)) {
+    await stores.switchTo("blob", targetOf(next.stores.blobs));
+    changed.push("stores.blobs");
+  }
+  if (differ(metaOf(before), metaOf(next))) {
+    try {
+      await stores.switchTo("meta", targetOf(metaOf(next)));
+    } catch (error) {
+      if (changed.length > 0) await stores.switchTo("blob", targetOf(before.stores.blobs));
+      throw error;
+    }
+    changed.push("stores.meta");
+  }
+  return changed;
+}
+
+async function open(
+  address: string,
+  tls: TlsMaterial | undefined,
+  handler: Parameters<typeof listen>[0]["handler"],
+): Promise<Listener> {
+  const { host, port } = parseListen(address);
+  try {
+    return await listen({ host, port, tls, handler });
+  } catch (error) {
+    throw new Error(`cannot listen on ${address}: ${reasonOf(error as NodeJS.ErrnoException)}`, { cause: error });
+  }
+}
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return "something else listens there: stop it, or choose another port";
+    case "EACCES":
+      return "no permission: ports below 1024 need more rights";
+    case "EADDRNOTAVAIL":
+      return "this machine does not have that address";
+    default:
+      return error.message;
+  }
+}
+
+function urlHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** Whether `work` settled within `ms`. */
+async function within(clock: Clock, ms: number, work: Promise<unknown>): Promise<boolean> {
+  let cancel = () => {};
+  const late = new Promise<boolean>((resolve) => {
+    cancel = clock.after(ms, () => resolve(false));
+  });
+  const done = work.then(
+    () => true,
+    () => true,
+  );
+  return Promise.race([done, late]).finally(cancel);
+}
+
+function once(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => {
+    running ??= run();
+    return running;
+  };
+}
