@@ -117,12 +117,12 @@ function tlsOptions(options: ReturnType<typeof readOptions<typeof hostOptions>>)
   };
 }
 
-/** Aborts at the first SIGTERM or SIGINT; a second one ends the process at once. */
+/** Aborts at the first SIGTERM or SIGINT. More change nothing: supervisors signal a child and its group, and a drain is short. */
 function stopSignal(log: Logger): AbortSignal {
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     process.on(name, () => {
-      if (stop.signal.aborted) process.exit(1);
+      if (stop.signal.aborted) return;
       log.info({ signal: name }, "stopping");
       stop.abort(new UsageError("told to stop before it was ready"));
     });
