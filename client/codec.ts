@@ -1,0 +1,73 @@
+/**
+ * The two messages that carry bytes, written and read by hand: an Append's chunk as sent, a Read's chunk as received.
+ * On the wire they are what protobufjs makes of them (fuzzed in test/client/codec.test.ts); anything else about these
+ * messages is left to it.
+ */
+import type { ReadResponse } from "../proto/gen/outrigger/blob/v1/ReadResponse.ts";
+
+/** AppendRequest{chunk{offset, data}}: chunk is field 2 of AppendRequest; offset is 1 and data is 2 of Chunk. */
+export function encodeChunk(offset: number, data: Uint8Array): Buffer {
+  const inner = 1 + varintLength(offset) + (data.length === 0 ? 0 : 1 + varintLength(data.length) + data.length);
+  const message = Buffer.allocUnsafe(1 + varintLength(inner) + inner);
+  let at = 0;
+  message[at++] = 0x12;
+  at = writeVarint(message, at, inner);
+  message[at++] = 0x08;
+  at = writeVarint(message, at, offset);
+  if (data.length > 0) {
+    message[at++] = 0x12;
+    at = writeVarint(message, at, data.length);
+    message.set(data, at);
+  }
+  return message;
+}
+
+/**
+ * ReadResponse{chunk{offset, data}} in the one form that writers use: offset (absent where 0), then data. `undefined`:
+ * the message is another, or has another form. `data` shares the message's memory.
+ */
+export function decodeReadChunk(message: Buffer): ReadResponse | undefined {
+  if (message[0] !== 0x12) return undefined;
+  const inner = readVarint(message, 1);
+  if (inner === undefined || inner.next + inner.value !== message.length) return undefined;
+  let at = inner.next;
+  let offset = 0;
+  if (message[at] === 0x08) {
+    const read = readVarint(message, at + 1);
+    if (read === undefined) return undefined;
+    offset = read.value;
+    at = read.next;
+  }
+  if (message[at] !== 0x12) return undefined;
+  const length = readVarint(message, at + 1);
+  if (length === undefined || length.next + length.value !== message.length) return undefined;
+  return { part: "chunk", chunk: { offset, data: message.subarray(length.next) } };
+}
+
+function varintLength(value: number): number {
+  let length = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length++;
+  return length;
+}
+
+function writeVarint(into: Buffer, start: number, value: number): number {
+  let at = start;
+  let rest = value;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) into[at++] = (rest % 0x80) | 0x80;
+  into[at++] = rest;
+  return at;
+}
+
+/** Below 2^53; `undefined` for anything larger, or cut off. */
+function readVarint(from: Buffer, start: number): { value: number; next: number } | undefined {
+  let value = 0;
+  let scale = 1;
+  for (let at = start; at < start + 8; at++) {
+    const byte = from[at];
+    if (byte === undefined) return undefined;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) return Number.isSafeInteger(value) ? { value, next: at + 1 } : undefined;
+    scale *= 0x80;
+  }
+  return undefined;
+}

@@ -1,0 +1,147 @@
+/** grpc-js channels to one address: one for small calls, one for bulk streams, made anew when the PEM files change. */
+import { readFileSync, type Stats } from "node:fs";
+import { stat } from "node:fs/promises";
+import { Channel, type ChannelCredentials, type ChannelOptions, credentials } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import type { Clock } from "../proto/clock.ts";
+import { OutriggerError } from "../proto/errors.ts";
+import { limits } from "../proto/limits.ts";
+import type { StoreTarget } from "./contract.ts";
+
+/** What one stream may have on its way here: measured, protocol.md section 9. */
+const WINDOW_BYTES = 1024 * 1024;
+/** Certificates are looked at no more often. */
+const TLS_CHECK_MS = 5_000;
+/** C-core servers answer faster pings with GOAWAY. */
+const KEEPALIVE_MS = 5 * 60_000;
+
+const options: ChannelOptions = {
+  "grpc-node.flow_control_window": WINDOW_BYTES,
+  "grpc.max_receive_message_length": limits.messageBytes,
+  "grpc.max_send_message_length": limits.messageBytes,
+  // Retries are ours: only the protocol knows what may be repeated.
+  "grpc.enable_retries": 0,
+  "grpc.per_rpc_retry_buffer_size": 0,
+  "grpc.enable_channelz": 0,
+  // Without it the two channels would share one connection, and a stalled stream's bytes would delay small calls.
+  "grpc.use_local_subchannel_pool": 1,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 1_000,
+  "grpc.service_config_disable_resolution": 1,
+  "grpc.enable_http_proxy": 0,
+};
+
+/**
+ * `unix:///path`, `host:port` or `dns:///name:port` as grpc-js wants it.
+ * @throws INVALID_FIELD for anything else
+ */
+export function grpcTarget(address: string): string {
+  if (/^unix:\/\/\/[^\0]+$/.test(address)) return address;
+  if (/^dns:\/\/\/[^/\s]+:\d{1,5}$/.test(address)) return address;
+  if (/^(?:\[[0-9A-Fa-f:.%]+\]|[^:/\s]+):\d{1,5}$/.test(address)) return `dns:${address}`;
+  throw new OutriggerError(
+    "INVALID_FIELD",
+    `the address ${JSON.stringify(address)} is none of unix:///path, host:port, dns:///name:port`,
+    { metadata: { field: "address" }, side: "core" },
+  );
+}
+
+type Tls = NonNullable<StoreTarget["tls"]>;
+
+export class GrpcChannels {
+  readonly #target: string;
+  readonly #tls: Tls | undefined;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #isUnix: boolean;
+  #pair: { readonly small: Channel; bulk: Channel | undefined; readonly credentials: ChannelCredentials } | undefined;
+  #stamp = "";
+  #checkedMs = Number.NEGATIVE_INFINITY;
+  #closed = false;
+
+  constructor(target: StoreTarget, clock: Clock, log: Logger) {
+    this.#target = grpcTarget(target.address);
+    this.#isUnix = this.#target.startsWith("unix:");
+    this.#tls = target.tls;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  small(): Channel {
+    return this.#current().small;
+  }
+
+  bulk(): Channel {
+    const pair = this.#current();
+    pair.bulk ??= this.#open(pair.credentials);
+    return pair.bulk;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#pair?.small.close();
+    this.#pair?.bulk?.close();
+    this.#pair = undefined;
+  }
+
+  #current() {
+    if (this.#closed) throw new OutriggerError("UNREACHABLE", "the connection is closed", { side: "core" });
+    if (this.#tls !== undefined) void this.#checkFiles(this.#tls);
+    if (this.#pair === undefined) {
+      const made = this.#credentials();
+      this.#pair = { small: this.#open(made), bulk: undefined, credentials: made };
+    }
+    return this.#pair;
+  }
+
+  #open(made: ChannelCredentials): Channel {
+    return new Channel(this.#target, made, {
+      ...options,
+      ...(this.#isUnix ? {} : { "grpc.keepalive_time_ms": KEEPALIVE_MS }),
+      ...(this.#tls?.serverName === undefined ? {} : { "grpc.ssl_target_name_override": this.#tls.serverName }),
+    });
+  }
+
+  #credentials(): ChannelCredentials {
+    if (this.#tls === undefined) return credentials.createInsecure();
+    const { ca, cert, key } = this.#tls;
+    try {
+      const pem = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
+      return credentials.createSsl(pem(ca), pem(key), pem(cert));
+    } catch (error) {
+      throw new OutriggerError("UNREACHABLE", `the TLS files cannot be used: ${(error as Error).message}`, {
+        side: "core",
+        metadata: { sent: "no" },
+        cause: error,
+      });
+    }
+  }
+
+  /** New files, new channels; calls under way end on the old ones. */
+  async #checkFiles(tls: Tls): Promise<void> {
+    const nowMs = this.#clock.monotonic();
+    if (nowMs - this.#checkedMs < TLS_CHECK_MS) return;
+    this.#checkedMs = nowMs;
+    try {
+      const files = [tls.ca, tls.cert, tls.key].filter((path) => path !== undefined);
+      const stamp = (await Promise.all(files.map((path) => stat(path)))).map(stampOf).join();
+      const before = this.#stamp;
+      if (before !== "" && before !== stamp && this.#pair !== undefined && !this.#closed) {
+        const made = this.#credentials();
+        const old = this.#pair;
+        this.#pair = { small: this.#open(made), bulk: undefined, credentials: made };
+        old.small.close();
+        old.bulk?.close();
+        this.#log.info("the TLS files have changed; new connections use them");
+      }
+      this.#stamp = stamp;
+    } catch (error) {
+      // Half-written files: the connections there are still good, and the next look finds the rest.
+      this.#log.warn(`the TLS files cannot be read again: ${(error as Error).message}`);
+    }
+  }
+}
+
+function stampOf({ mtimeMs, size, ino }: Stats): string {
+  return `${mtimeMs}:${size}:${ino}`;
+}

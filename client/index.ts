@@ -1,0 +1,28 @@
+/** `import { connect } from "outrigger/client"`: what a registry core uses to speak to its stores. */
+export type {
+  AppendRequest,
+  AppendResult,
+  BlobInfo,
+  BlobRead,
+  BlobStore,
+  CallOptions,
+  Condition,
+  ConnectOptions,
+  MetaCondition,
+  MetaItem,
+  MetaOperation,
+  MetaStore,
+  Page,
+  PageRequest,
+  StoreFacts,
+  StoreHealth,
+  StoreLimits,
+  Stores,
+  StoreTarget,
+  UploadInfo,
+} from "./contract.ts";
+export { grpcTransport } from "./grpc.ts";
+export { type Description, type HandshakeInput, handshake, type StoreKind } from "./handshake.ts";
+export { checkPair, pairKey } from "./pair.ts";
+export { type ConnectParts, connect } from "./stores.ts";
+export { type CompatCode, type Decision, decideVersion } from "./versions.ts";

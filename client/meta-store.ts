@@ -1,0 +1,206 @@
+/** The meta store of a core: values by key, all-or-none writes whose lost answers are found out. */
+import { sleep } from "../proto/clock.ts";
+import { hasReason, OutriggerError } from "../proto/errors.ts";
+import type { OperationInput } from "../proto/gen/outrigger/meta/v1/Operation.ts";
+import { assertAscii, assertKey, invalidField } from "../proto/keys.ts";
+import { limits } from "../proto/limits.ts";
+import type { StoreChannel } from "./channel.ts";
+import { checkPage, etagOf, metaItem, violation, wholeNumber } from "./checks.ts";
+import type { CallOptions, MetaItem, MetaOperation, MetaStore, Page, PageRequest, StoreFacts } from "./contract.ts";
+import { findOut, isRepeatable } from "./meta-write.ts";
+import { hadNoEffect, isAnswerLost, waitMs } from "./retry.ts";
+
+const WRITE_RETRY = { firstMs: 10, mostMs: 1_000 };
+const WRITE_BUDGET_MS = 10_000;
+
+export class DriverMetaStore implements MetaStore {
+  readonly #channel: StoreChannel;
+  readonly #evenBlocked: boolean;
+
+  /** @param evenBlocked for the calls that decide whether the channel is used at all (the pair's record) */
+  constructor(channel: StoreChannel, evenBlocked = false) {
+    this.#channel = channel;
+    this.#evenBlocked = evenBlocked;
+  }
+
+  get facts(): StoreFacts {
+    return this.#channel.live.facts;
+  }
+
+  async get(keys: readonly string[], options?: CallOptions): Promise<(MetaItem | undefined)[]> {
+    if (keys.length > limits.getKeys)
+      throw invalidField("keys", `${keys.length} keys; at most ${limits.getKeys} are one Get`);
+    for (const key of keys) assertKey(key);
+    const found = new Map<string, MetaItem | undefined>();
+    for (let asked = [...keys]; asked.length > 0; ) {
+      const { results, unread } = await this.#channel.repeatable(
+        "meta.Get",
+        { keys: asked },
+        { options },
+        this.#evenBlocked,
+      );
+      if (results.length === 0) throw violation("meta.get.02", "a Get answers none of the keys asked");
+      for (const { key, item } of results) {
+        if (!asked.includes(key)) throw violation("meta.get.01", `a Get answers ${key}, which was not asked`);
+        found.set(key, item ? metaItem("meta.get.01", item, key) : undefined);
+      }
+      for (const key of asked)
+        if (!found.has(key) && !unread.includes(key)) throw violation("meta.get.01", `a Get does not answer ${key}`);
+      asked = asked.filter((key) => !found.has(key));
+    }
+    return keys.map((key) => found.get(key));
+  }
+
+  async list(request: PageRequest, options?: CallOptions): Promise<Page<MetaItem>> {
+    const page = {
+      prefix: request.prefix,
+      startAfter: request.startAfter ?? "",
+      limit: request.limit ?? limits.listItems,
+    };
+    assertAscii("prefix", page.prefix);
+    assertAscii("start_after", page.startAfter);
+    if (!(page.limit >= 1 && page.limit <= limits.listItems))
+      throw invalidField("limit", `${page.limit} is not 1 to 1000`);
+    const { items, more } = await this.#channel.repeatable("meta.List", page, {
+      options,
+      deadlineMs: limits.listDeadlineMs,
+    });
+    checkPage(
+      { order: "meta.list.01", more: "meta.list.03", limit: "meta.list.05" },
+      items.map((item) => item.key),
+      more,
+      page,
+    );
+    return { items: items.map((item) => metaItem("meta.list.06", item)), more };
+  }
+
+  async count(prefix: string, options?: CallOptions): Promise<{ count: number; exact: boolean }> {
+    assertAscii("prefix", prefix);
+    const answer = await this.#channel.repeatable(
+      "meta.Count",
+      { prefix },
+      { options, deadlineMs: limits.listDeadlineMs },
+    );
+    return { count: wholeNumber("meta.count.01", "count", answer.count), exact: answer.exact };
+  }
+
+  async write(operations: readonly MetaOperation[], options?: CallOptions): Promise<string[]> {
+    this.#assertWritable(operations);
+    const { clock, random } = this.#channel;
+    const startMs = clock.monotonic();
+    /** An earlier attempt of this Write may have taken effect, or may still. */
+    let lost: unknown;
+    for (let tried = 0; ; tried++) {
+      let failure: unknown;
+      try {
+        return await this.#writeOnce(operations, options);
+      } catch (error) {
+        failure = error;
+      }
+      if (isAnswerLost(failure) && !hadNoEffect(failure)) lost ??= failure;
+      else if (lost !== undefined && hasReason(failure, "CONDITION_FAILED")) {
+        // Perhaps the earlier attempt, come late, is what this one lost against: looked at below.
+      } else if (!hadNoEffect(failure) && !(hasReason(failure, "TOO_LATE") && lost !== undefined)) throw failure;
+
+      if (lost !== undefined) {
+        const found = findOut(
+          operations,
+          await this.get(
+            operations.map((operation) => operation.key),
+            withoutNotAfter(options),
+          ).catch((cause) => {
+            throw new OutriggerError(
+              (lost as OutriggerError).reason,
+              `a Write's answer was lost (${(lost as Error).message}) and what it did cannot be read back now`,
+              { cause },
+            );
+          }),
+        );
+        if (found.state === "done") return found.etags;
+        if (found.state === "unsure") throw lost;
+        if (found.state === "lost") {
+          throw new OutriggerError(
+            "CONDITION_FAILED",
+            `operations[${found.index}]: ${operations[found.index]?.key} was changed by somebody else`,
+            { metadata: { index: String(found.index) }, cause: failure },
+          );
+        }
+      }
+      const pauseMs = waitMs(failure, tried, random, WRITE_RETRY);
+      if (clock.monotonic() - startMs + pauseMs >= WRITE_BUDGET_MS) throw lost ?? failure;
+      await sleep(clock, pauseMs, options?.signal);
+    }
+  }
+
+  async #writeOnce(operations: readonly MetaOperation[], options: CallOptions | undefined): Promise<string[]> {
+    const { results } = await this.#channel.live.unary(
+      "meta.Write",
+      { operations: operations.map(toWire) },
+      { options, mutates: true },
+      this.#evenBlocked,
+    );
+    if (results.length !== operations.length)
+      throw violation(
+        "meta.write.06",
+        `a Write of ${operations.length} operations is answered by ${results.length} results`,
+      );
+    return operations.map((operation, index) => {
+      const result = results[index];
+      if (result?.key !== operation.key)
+        throw violation(
+          "meta.write.06",
+          `result ${index} is about ${result?.key}, operation ${index} about ${operation.key}`,
+        );
+      return operation.kind === "put" ? etagOf("meta.write.06", operation.key, result.etag) : result.etag;
+    });
+  }
+
+  #assertWritable(operations: readonly MetaOperation[]): void {
+    if (operations.length < 1 || operations.length > limits.writeOperations)
+      throw invalidField("operations", `${operations.length} operations; 1 to ${limits.writeOperations} are one Write`);
+    const keys = new Set<string>();
+    const mostBytes = this.#channel.live.isDescribed
+      ? this.#channel.live.facts.limits.maxValueBytes
+      : limits.valueBytes;
+    let bytes = 0;
+    for (const operation of operations) {
+      assertKey(operation.key);
+      if (keys.has(operation.key)) throw invalidField("operations", `${operation.key} is there twice`);
+      keys.add(operation.key);
+      bytes += operation.key.length;
+      if (operation.kind !== "put") continue;
+      if (operation.value.length > mostBytes)
+        throw invalidField(
+          "operations",
+          `the value of ${operation.key} has ${operation.value.length} bytes; at most ${mostBytes}`,
+        );
+      bytes += operation.value.length;
+    }
+    if (bytes > limits.writeBytes)
+      throw invalidField("operations", `${bytes} bytes; at most ${limits.writeBytes} are one Write`);
+  }
+}
+
+export { isRepeatable };
+
+/** A read back is a new call: it must not fail because the Write's own time is over. */
+function withoutNotAfter(options: CallOptions | undefined): CallOptions | undefined {
+  if (options?.notAfterMs === undefined) return options;
+  const { notAfterMs: _, ...rest } = options;
+  return rest;
+}
+
+function toWire(operation: MetaOperation): OperationInput {
+  const { condition } = operation;
+  return {
+    key: operation.key,
+    ...(operation.kind === "put" ? { put: operation.value as Buffer } : { [operation.kind]: {} }),
+    ...(condition === undefined
+      ? {}
+      : "ifEtag" in condition
+        ? { ifEtag: condition.ifEtag }
+        : "ifAbsent" in condition
+          ? { ifAbsent: {} }
+          : { ifPresent: {} }),
+  };
+}

@@ -1,0 +1,49 @@
+/**
+ * The meta store keeps its blob store's id, so that two halves of different registries are never used together
+ * (protocol.md section 4).
+ */
+import { hasReason, OutriggerError } from "../proto/errors.ts";
+import type { MetaCondition, MetaStore } from "./contract.ts";
+
+export const pairKey = "outrigger/pair";
+
+export interface PairInput {
+  /** May be used although its calls are blocked until this is done. */
+  readonly meta: MetaStore;
+  readonly blobId: string;
+  readonly blobAddress: string;
+  readonly metaAddress: string;
+  /** The blob store id that the configuration accepts in place of the recorded one. */
+  readonly acceptStoreId: string | undefined;
+  readonly warn: (text: string) => void;
+}
+
+/** Checks the record, makes it where there is none, exchanges it where that is accepted. @throws WRONG_STORE */
+export async function checkPair(input: PairInput): Promise<void> {
+  const { meta, blobId } = input;
+  for (let tried = 0; ; tried++) {
+    const [record] = await meta.get([pairKey]);
+    const recorded = record?.value.toString("utf8").trim();
+    if (recorded === blobId) return;
+    if (recorded !== undefined && input.acceptStoreId !== blobId) {
+      throw new OutriggerError(
+        "WRONG_STORE",
+        `the meta store at ${input.metaAddress} belongs to the blob store ${recorded}, but the one at ${input.blobAddress} is ${blobId}: give the address of the right one, or set stores.blobs.acceptStoreId to ${blobId}`,
+      );
+    }
+    const condition: MetaCondition = record === undefined ? { ifAbsent: true } : { ifEtag: record.etag };
+    try {
+      await meta.write([{ kind: "put", key: pairKey, value: Buffer.from(blobId), condition }]);
+      return;
+    } catch (error) {
+      if (hasReason(error, "READ_ONLY")) {
+        input.warn(
+          `the meta store at ${input.metaAddress} is read-only: which blob store belongs to it is not recorded`,
+        );
+        return;
+      }
+      // Another core was first: look at what it wrote.
+      if (!hasReason(error, "CONDITION_FAILED") || tried >= 3) throw error;
+    }
+  }
+}

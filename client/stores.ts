@@ -1,0 +1,309 @@
+/** The pair of stores a core works with: connected, checked as a pair, and exchangeable while requests go on. */
+import { randomBytes } from "node:crypto";
+import type { Logger } from "pino";
+import { type Clock, systemClock } from "../proto/clock.ts";
+import { OutriggerError } from "../proto/errors.ts";
+import type { Transport } from "../proto/transport.ts";
+import { DriverBlobStore } from "./blob-store.ts";
+import { UploadBudget } from "./budget.ts";
+import { type Change, isAway, StoreChannel } from "./channel.ts";
+import type { BlobStore, ConnectOptions, MetaStore, StoreHealth, Stores, StoreTarget } from "./contract.ts";
+import { grpcTransport } from "./grpc.ts";
+import type { StoreKind } from "./handshake.ts";
+import { DriverMetaStore } from "./meta-store.ts";
+import { checkPair } from "./pair.ts";
+import type { CompatCode } from "./versions.ts";
+
+export interface ConnectParts {
+  readonly log: Logger;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** In [0, 1); default: the system's. A simulation gives its own. */
+  readonly random?: () => number;
+  /** How an address becomes calls; default: gRPC. A simulation gives its own. */
+  readonly transport?: (target: StoreTarget) => Transport;
+  /** Code for older drivers. */
+  readonly compat?: readonly CompatCode[];
+}
+
+const UPLOAD_BUDGET_BYTES = 128 * 1024 * 1024;
+const RESUME_BUDGET_MS = 30_000;
+/** An upload's Location is good for so long: its store is kept as long. */
+const KEEP_OLD_MS = 24 * 60 * 60 * 1000;
+const PAIR_RETRY_MS = 1_000;
+const SWITCH_MS = 15_000;
+
+/** Begins to connect to both stores at once. @throws INVALID_FIELD for an address of no known form */
+export function connect(options: ConnectOptions, parts: ConnectParts): Stores {
+  return new ConnectedStores(options, parts);
+}
+
+const systemRandom = () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
+
+interface Side<Store> {
+  readonly channel: StoreChannel;
+  readonly store: Store;
+}
+
+class ConnectedStores implements Stores {
+  readonly blobs: BlobStore;
+  readonly meta: MetaStore;
+  readonly #options: ConnectOptions;
+  readonly #parts: ConnectParts;
+  readonly #clock: Clock;
+  readonly #budget: UploadBudget;
+  readonly #listeners: ((change: Change & { kind: StoreKind }) => void)[] = [];
+  /** Blob stores that were switched away from, by id. */
+  readonly #old = new Map<string, Side<BlobStore> & { readonly forget: () => void }>();
+  readonly #ready: Promise<void>;
+  #readiness: { resolve(): void; reject(error: unknown): void } | undefined;
+  #blob: Side<BlobStore>;
+  #metaSide: Side<MetaStore>;
+  #closed = false;
+  /** Which look at the pair counts: a later one, or a switch, makes earlier ones void. */
+  #pairTurn = 0;
+  /** Why the pair is refused. */
+  #mixed: OutriggerError | undefined;
+  #cancelPairing: (() => void) | undefined;
+  #switching: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ConnectOptions, parts: ConnectParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#clock = parts.clock ?? systemClock;
+    this.#budget = new UploadBudget(options.uploadBudgetBytes ?? UPLOAD_BUDGET_BYTES);
+    this.#ready = new Promise((resolve, reject) => {
+      this.#readiness = { resolve, reject };
+    });
+    // Whoever asks `ready()` gets it; a core that does not ask must not die of it.
+    this.#ready.catch(() => undefined);
+    this.#blob = this.#openBlob(options.blobs);
+    this.#metaSide = this.#openMeta(options.meta ?? options.blobs);
+    this.blobs = following(() => this.#blob.store);
+    this.meta = following(() => this.#metaSide.store);
+    for (const { channel } of [this.#blob, this.#metaSide]) {
+      channel.block(unpaired());
+      this.#watch(channel);
+      channel.start();
+    }
+    this.#pairSoon(0);
+  }
+
+  blobsById(storeId: string): BlobStore | undefined {
+    const { channel, store } = this.#blob;
+    if (channel.isDescribed && channel.facts.id === storeId) return store;
+    return this.#old.get(storeId)?.store;
+  }
+
+  health(): StoreHealth[] {
+    return [this.#blob.channel.health(), this.#metaSide.channel.health()];
+  }
+
+  ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  onChanged(listener: (change: Change & { kind: StoreKind }) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  switchTo(kind: StoreKind, target: StoreTarget): Promise<void> {
+    const turn = this.#switching.then(() => this.#switch(kind, target));
+    this.#switching = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelPairing?.();
+    this.#blob.channel.close();
+    this.#metaSide.channel.close();
+    for (const old of [...this.#old.values()]) old.forget();
+    this.#readiness?.reject(
+      new OutriggerError("UNREACHABLE", "the stores were closed before they were ready", { side: "core" }),
+    );
+  }
+
+  #channel(kind: StoreKind, target: StoreTarget): StoreChannel {
+    const { log, compat } = this.#parts;
+    const clock = this.#clock;
+    return new StoreChannel({
+      transport: this.#parts.transport?.(target) ?? grpcTransport(target, { clock, log }),
+      clock,
+      random: this.#parts.random ?? systemRandom,
+      log,
+      kind,
+      target,
+      core: { name: this.#options.coreName ?? "outrigger", version: this.#options.coreVersion ?? "" },
+      compat: compat ?? [],
+    });
+  }
+
+  #openBlob(target: StoreTarget): Side<BlobStore> {
+    const channel = this.#channel("blob", target);
+    const resumeBudgetMs = this.#options.resumeBudgetMs ?? RESUME_BUDGET_MS;
+    return { channel, store: new DriverBlobStore({ channel, budget: this.#budget, resumeBudgetMs }) };
+  }
+
+  #openMeta(target: StoreTarget): Side<MetaStore> {
+    const channel = this.#channel("meta", target);
+    return { channel, store: new DriverMetaStore(channel) };
+  }
+
+  #watch(channel: StoreChannel): void {
+    channel.onChange((change) => {
+      // A store exchanged behind its address is half of another pair until that was looked at.
+      if (change.otherStore) {
+        channel.block(unpaired());
+        this.#pairSoon(0);
+      }
+      this.#tell(channel.kind, change);
+    });
+    channel.onRefused((error) => this.#readiness?.reject(error));
+  }
+
+  #tell(kind: StoreKind, change: Change): void {
+    for (const listener of this.#listeners) listener({ kind, ...change });
+  }
+
+  #pairSoon(afterMs: number): void {
+    this.#cancelPairing?.();
+    if (this.#closed) return;
+    const turn = ++this.#pairTurn;
+    this.#cancelPairing = this.#clock.after(afterMs, () => {
+      void this.#pair(turn).then((done) => {
+        if (!done && turn === this.#pairTurn) this.#pairSoon(PAIR_RETRY_MS);
+      });
+    });
+  }
+
+  /**
+   * Unblocks both stores once the pair is known to be one. Never rejects.
+   * @returns whether there is nothing left to do
+   */
+  async #pair(turn: number): Promise<boolean> {
+    const [blob, meta] = [this.#blob.channel, this.#metaSide.channel];
+    try {
+      await Promise.all([blob.described(), meta.described()]);
+      // Meanwhile closed, or switched: a switch checks its own pair.
+      if (turn !== this.#pairTurn || this.#closed) return true;
+      await this.#checkPair(blob, meta);
+      if (turn === this.#pairTurn) this.#paired();
+      return true;
+    } catch (error) {
+      if (turn !== this.#pairTurn || this.#closed) return true;
+      if (error instanceof OutriggerError && !isAway(error)) {
+        if (error.message !== this.#mixed?.message) this.#parts.log.error({ reason: error.reason }, error.message);
+        this.#mixed = error;
+        blob.block(error);
+        meta.block(error);
+        this.#readiness?.reject(error);
+      }
+      return false;
+    }
+  }
+
+  #paired(): void {
+    this.#mixed = undefined;
+    this.#blob.channel.block(undefined);
+    this.#metaSide.channel.block(undefined);
+    this.#readiness?.resolve();
+  }
+
+  #checkPair(blob: StoreChannel, meta: StoreChannel): Promise<void> {
+    return checkPair({
+      meta: new DriverMetaStore(meta, true),
+      blobId: blob.facts.id,
+      blobAddress: blob.address,
+      metaAddress: meta.address,
+      acceptStoreId: blob.target.acceptStoreId,
+      warn: (text) => this.#parts.log.warn(text),
+    });
+  }
+
+  async #switch(kind: StoreKind, target: StoreTarget): Promise<void> {
+    const before = kind === "blob" ? this.#blob : this.#metaSide;
+    const side = kind === "blob" ? this.#openBlob(target) : this.#openMeta(target);
+    const { channel } = side;
+    channel.block(unpaired());
+    const facts = await this.#checked(kind, channel, before.channel, target).catch((error) => {
+      channel.close();
+      throw error;
+    });
+    this.#watch(channel);
+    channel.start();
+
+    const known = before.channel.isDescribed ? before.channel.facts : undefined;
+    if (kind === "blob") this.#blob = side as Side<BlobStore>;
+    else this.#metaSide = side as Side<MetaStore>;
+    this.#old.get(facts.id)?.forget();
+    if (known === undefined || known.id === facts.id) {
+      // The same data: whoever loses the old driver goes on with the new one.
+      before.channel.successor = channel;
+      before.channel.closeWhenIdle();
+    } else if (kind === "blob") this.#keep(known.id, before as Side<BlobStore>);
+    else before.channel.closeWhenIdle();
+    this.#parts.log.info(
+      { storeId: facts.id, from: before.channel.address, to: target.address },
+      `the ${kind} store is now ${target.address}`,
+    );
+    const otherStore = known !== undefined && known.id !== facts.id;
+    const outsideGrew = known !== undefined && !otherStore && facts.outside > known.outside;
+    if (otherStore || outsideGrew) this.#tell(kind, { facts, outsideGrew, otherStore });
+    this.#cancelPairing?.();
+    this.#pairTurn++;
+    this.#paired();
+  }
+
+  /** Everything that is asked of a store before it is used. @throws what is wrong with it */
+  async #checked(kind: StoreKind, channel: StoreChannel, before: StoreChannel, target: StoreTarget) {
+    const ending = new AbortController();
+    const cancel = this.#clock.after(SWITCH_MS, () =>
+      ending.abort(new OutriggerError("TIMED_OUT", `${target.address} was not checked within ${SWITCH_MS / 1000} s`)),
+    );
+    try {
+      const { facts } = await channel.describe(ending.signal);
+      const expected = target.id ?? (before.isDescribed ? before.facts.id : undefined);
+      if (expected !== undefined && facts.id !== expected && facts.id !== target.acceptStoreId) {
+        throw new OutriggerError(
+          "WRONG_STORE",
+          `the ${kind} store at ${target.address} is ${facts.id}, not ${expected}: to use its data instead, set acceptStoreId to ${facts.id}`,
+        );
+      }
+      if (kind === "blob") await this.#checkPair(channel, this.#metaSide.channel);
+      else await this.#checkPair(this.#blob.channel, channel);
+      return facts;
+    } finally {
+      cancel();
+    }
+  }
+
+  #keep(id: string, side: Side<BlobStore>): void {
+    this.#old.get(id)?.forget();
+    const cancel = this.#clock.after(KEEP_OLD_MS, () => forget());
+    const forget = () => {
+      cancel();
+      this.#old.delete(id);
+      side.channel.close();
+    };
+    this.#old.set(id, { ...side, forget });
+  }
+}
+
+function unpaired(): OutriggerError {
+  return new OutriggerError("UNREACHABLE", "the stores are not connected as a pair yet", {
+    metadata: { sent: "no" },
+    side: "core",
+  });
+}
+
+/** A store that is always the current one: each call begins on it and ends where it began. */
+function following<Store extends object>(current: () => Store): Store {
+  return new Proxy({} as Store, {
+    get(_, name) {
+      const store = current();
+      const value = Reflect.get(store, name, store);
+      return typeof value === "function" ? value.bind(store) : value;
+    },
+  });
+}
