@@ -78,8 +78,8 @@ const manifest = JSON.parse(text("package.json")) as Record<
 
 /** Brought by who wants it, and imported only then. */
 function isOptional(file: string, name: string): boolean {
-  const lazily = new RegExp(`\\bimport\\(\\s*"${name}["/]`);
-  const eagerly = new RegExp(`^(?:import|export) (?!type\\b)[^;]*?from "${name}["/]`, "m");
+  const lazily = new RegExp(`\\bimport\\(\\s*["]${name}["/]`);
+  const eagerly = new RegExp(`^(?:import|export) (?!type\\b)[^;]*?from ["]${name}["/]`, "m");
   return manifest.peerDependenciesMeta[name]?.optional === true && lazily.test(text(file)) && !eagerly.test(text(file));
 }
 

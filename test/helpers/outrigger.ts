@@ -130,7 +130,7 @@ export async function launchConfigured(scope: Scope, stores: ConfiguredStores): 
     const said = running.lines.length;
     write(now);
     running.signal("SIGHUP");
-    return running.line((line) => /configuration (?:was )?(?:reloaded|refused|not)/.test(line), 30_000, said);
+    return running.line((line) => /the configuration was (?:not )?reloaded/.test(line), 30_000, said);
   };
   return {
     process: running,
@@ -138,11 +138,11 @@ export async function launchConfigured(scope: Scope, stores: ConfiguredStores): 
     host,
     async reload(now) {
       const line = await reload(now);
-      if (!/reloaded/.test(line)) throw new Error(`the new configuration was refused: ${line}`);
+      if (!/was reloaded/.test(line)) throw new Error(`the new configuration was refused: ${line}`);
     },
     async reloadRefused(now) {
       const line = await reload(now);
-      if (/reloaded/.test(line)) throw new Error("the new configuration was taken");
+      if (/was reloaded/.test(line)) throw new Error("the new configuration was taken");
       return line;
     },
   };
