@@ -204,6 +204,12 @@ export interface Stores {
    * A failed check rejects and leaves the old one in use.
    */
   switchTo(kind: "blob" | "meta", target: StoreTarget): Promise<void>;
+  /**
+   * Exchanges both in one step, so that no call sees one store of the old pair and one of the new. Checked like switchTo,
+   * but each against the other new one: a meta store whose record names an accepted blob store is accepted with it.
+   * Absent: only one at a time.
+   */
+  switchBoth?(blobs: StoreTarget, meta: StoreTarget): Promise<void>;
   /** Called after the store's `outside` or id was seen to differ from what it was. */
   onChanged(
     listener: (change: { kind: "blob" | "meta"; facts: StoreFacts; outsideGrew: boolean; otherStore: boolean }) => void,

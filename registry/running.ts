@@ -1,5 +1,6 @@
 /** A registry as a whole: stores, rules, listener, and what changes while it runs. */
 import { readFile } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { ConnectOptions, Stores, StoreTarget } from "../client/contract.ts";
 import { type Clock, sleep, systemClock } from "../proto/clock.ts";
@@ -24,7 +25,7 @@ export interface StartableRepositories extends Repositories {
   start(signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
   /** Once started. */
-  locationSecret(): Uint8Array;
+  locationSecret(): Buffer;
 }
 
 /** What a registry is made of; tests put in their own. */
@@ -35,7 +36,7 @@ export interface RegistryParts {
     readonly mode: "one" | "many";
     readonly clock: Clock;
     readonly log: Logger;
-    readonly locationSecret?: Uint8Array;
+    readonly locationSecret?: Buffer;
   }): StartableRepositories;
 }
 
@@ -180,7 +181,7 @@ export async function startWith(
           await sleep(clock, RETRY_START_MS, stopping.signal);
         }
       }
-      serving = { repositories, secret: Buffer.from(repositories.locationSecret()) };
+      serving = { repositories, secret: repositories.locationSecret() };
       log.info({ cores: config.cores }, "the registry serves");
     }
 
@@ -193,7 +194,7 @@ export async function startWith(
       if (nextTls && tls) api.replaceTls(nextTls);
       authenticator = nextAuthenticator;
       log.level = next.log.level;
-      const differs = (key: string) => JSON.stringify(at(before, key)) !== JSON.stringify(at(next, key));
+      const differs = (key: string) => !isDeepStrictEqual(at(before, key), at(next, key));
       const ignored = fixedKeys.filter(differs);
       changed.push(...liveKeys.filter(differs));
       config = { ...next, http: { ...before.http, tls: tls ? next.http.tls : undefined }, cores: before.cores };
@@ -289,10 +290,9 @@ async function loadTls(config: Config): Promise<TlsMaterial | undefined> {
 }
 
 function connectOptions(config: Config, coreVersion: string | undefined): ConnectOptions {
-  const { blobs, meta } = config.stores;
   return {
-    blobs: targetOf(blobs),
-    ...(meta === undefined ? {} : { meta: targetOf(meta) }),
+    blobs: targetOf(config.stores.blobs),
+    meta: metaTarget(config),
     coreName: "outrigger",
     ...(coreVersion === undefined ? {} : { coreVersion }),
     uploadBudgetBytes: config.uploadBudgetMiB * 1024 * 1024,
@@ -305,29 +305,36 @@ function targetOf(section: Config["stores"]["blobs"]): StoreTarget {
   return { ...defined(rest), ...(tls === undefined ? {} : { tls: defined(tls) }) } as StoreTarget;
 }
 
+/** The meta store beside these blobs: what else is said of them (id, root, capabilities) is not said of it. */
+function sameAddress({ address, tls }: StoreTarget): StoreTarget {
+  return { address, ...(tls === undefined ? {} : { tls }) };
+}
+
+function metaTarget({ stores: { blobs, meta } }: Config): StoreTarget {
+  return meta === undefined ? sameAddress(targetOf(blobs)) : targetOf(meta);
+}
+
 function defined(section: object): object {
   return Object.fromEntries(Object.entries(section).filter(([, value]) => value !== undefined));
 }
 
 /** @returns the keys that changed */
 async function switchStores(stores: Stores, before: Config, next: Config): Promise<string[]> {
-  const changed: string[] = [];
-  const metaOf = (config: Config) => config.stores.meta ?? config.stores.blobs;
-  const differ = (left: unknown, right: unknown) => JSON.stringify(left) !== JSON.stringify(right);
-  if (differ(before.stores.blobs, next.stores.blobs)) {
-    await stores.switchTo("blob", targetOf(next.stores.blobs));
-    changed.push("stores.blobs");
-  }
-  if (differ(metaOf(before), metaOf(next))) {
-    try {
-      await stores.switchTo("meta", targetOf(metaOf(next)));
-    } catch (error) {
-      if (changed.length > 0) await stores.switchTo("blob", targetOf(before.stores.blobs));
-      throw error;
+  const [oldBlobs, newBlobs] = [targetOf(before.stores.blobs), targetOf(next.stores.blobs)];
+  const [oldMeta, newMeta] = [metaTarget(before), metaTarget(next)];
+  const blobs = !isDeepStrictEqual(oldBlobs, newBlobs);
+  const meta = !isDeepStrictEqual(oldMeta, newMeta);
+  if (blobs && meta && stores.switchBoth) await stores.switchBoth(newBlobs, newMeta);
+  else {
+    if (blobs) await stores.switchTo("blob", newBlobs);
+    if (meta) {
+      await stores.switchTo("meta", newMeta).catch(async (error: unknown) => {
+        if (blobs) await stores.switchTo("blob", oldBlobs);
+        throw error;
+      });
     }
-    changed.push("stores.meta");
   }
-  return changed;
+  return [...(blobs ? ["stores.blobs"] : []), ...(meta ? ["stores.meta"] : [])];
 }
 
 async function open(
