@@ -350,7 +350,7 @@ export class StoreChannel {
     propagation.inject(context.active(), trace);
     return {
       store: description.facts.id,
-      ...(call.mutates ? { notAfterMs: call.options?.notAfterMs ?? this.clock.now() + deadlineMs } : {}),
+      ...(call.mutates ? { notAfterMs: call.options?.notAfterMs ?? Math.floor(this.clock.now() + deadlineMs) } : {}),
       ...(call.options?.requestId === undefined ? {} : { requestId: call.options.requestId }),
       ...(Object.keys(trace).length === 0 ? {} : { trace }),
     };

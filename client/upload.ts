@@ -22,7 +22,6 @@ export class Upload {
   flushAsked = false;
   /** A Commit left, on whichever stream. */
   commitSent = false;
-  fence = 0;
   sourceDone = false;
   sourceFailure: { readonly error: unknown } | undefined;
   readonly #iterator: AsyncIterator<Uint8Array>;
