@@ -33,7 +33,9 @@ export function exitCodeOf(error: unknown): number {
 export function describeError(error: unknown, verbose: boolean): string {
   if (!(error instanceof Error)) return String(error);
   if (verbose) return stacks(error);
-  return sentence(error).replace(/\s*\n\s*/g, " ");
+  return sentence(error)
+    .trim()
+    .replace(/\s*\n\s*/g, "; ");
 }
 
 function sentence(error: Error): string {

@@ -1,9 +1,9 @@
-/** Where a unix socket goes: names longer than the kernel's 107 bytes cannot be bound. */
+/** Where a unix socket goes: names longer than the kernel allows cannot be bound. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-/** sockaddr_un holds 108 bytes with the closing NUL (unix(7)). */
-const LONGEST_PATH_BYTES = 107;
+/** sockaddr_un holds 108 bytes with the closing NUL (unix(7)); a driver makes its socket as `<path>.new` first. */
+const LONGEST_PATH_BYTES = 107 - ".new".length;
 
 export interface SocketPath {
   readonly path: string;

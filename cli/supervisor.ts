@@ -7,6 +7,7 @@ import { isReadyMessage } from "./self.ts";
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 5_000;
+const PROBE_EVERY_MS = 20;
 /** Who served for so long starts again without delay. */
 const STEADY_MS = 10_000;
 
@@ -14,6 +15,8 @@ export interface SupervisorOptions {
   /** "driver", "registry": for sentences. */
   readonly name: string;
   start(): ChildProcess;
+  /** Asked every few milliseconds after a start: the address, once it can be reached. Absent: the child tells it itself. */
+  probe?(): Promise<string | undefined>;
   /** Every line that it writes, to either stream. */
   onLine(line: string): void;
   /** It died after it had been ready, and is started again after delayMs. */
@@ -21,6 +24,7 @@ export interface SupervisorOptions {
 }
 
 export interface Supervisor {
+  readonly name: string;
   /**
    * The address it announced first. Rejects when it ends before that: what keeps it from starting will not go away by
    * trying again.
@@ -54,16 +58,34 @@ export function supervise(options: SupervisorOptions): Supervisor {
     };
     readLines(current.stdout, onLine);
     readLines(current.stderr, onLine);
-    current.on("message", (message) => {
-      if (!isReadyMessage(message)) return;
+    const isUp = (address: string) => {
       wasReady = true;
-      first.resolve(message.address);
+      first.resolve(address);
+    };
+    current.on("message", (message) => {
+      if (isReadyMessage(message)) isUp(message.address);
     });
+    if (options.probe !== undefined) watch(current, options.probe, isUp);
     // "close" comes after the last line was read.
     current.once("close", (code, signal) => ended(why(code, signal, lastLine), performance.now() - startedMs));
     current.once("error", (error) => {
       if (current.pid === undefined) ended(`it cannot be started: ${error.message}`, 0);
     });
+  }
+
+  /** Asks until it is reached or gone. */
+  function watch(
+    current: ChildProcess,
+    probe: () => Promise<string | undefined>,
+    isUp: (address: string) => void,
+  ): void {
+    const ask = async () => {
+      const address = await probe();
+      if (child !== current) return;
+      if (address !== undefined) isUp(address);
+      else setTimeout(() => void ask(), PROBE_EVERY_MS);
+    };
+    void ask();
   }
 
   function ended(reason: string, livedMs: number): void {
@@ -85,6 +107,7 @@ export function supervise(options: SupervisorOptions): Supervisor {
 
   start();
   return {
+    name: options.name,
     ready: first.promise,
     signal(signal) {
       child?.kill(signal);

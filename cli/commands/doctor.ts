@@ -1,18 +1,16 @@
 /** `outrigger doctor`: tests a pair of drivers as a registry would use it, and says what to change. */
 import type { Command } from "commander";
-import { pino } from "pino";
 import type { StoreTarget } from "../../client/contract.ts";
 import { examineDriver } from "../doctor/driver.ts";
-import { type Finding, ok, problem } from "../doctor/findings.ts";
+import { type Finding, note, ok, problem } from "../doctor/findings.ts";
 import { measure } from "../doctor/throughput.ts";
 import { describeError, Reported } from "../failure.ts";
 import { assertAddress } from "../link.ts";
+import { checkPairOnly, openPair } from "../pair.ts";
 import { addTlsOptions, type TlsOptions, targetOf } from "../target-options.ts";
 import { print, printJson } from "../terminal.ts";
-import { version } from "../version.ts";
 
 const MEASURE_TIMEOUT_MS = 60_000;
-const READY_TIMEOUT_MS = 15_000;
 
 interface DoctorOptions extends TlsOptions {
   readonly blobs: string;
@@ -69,34 +67,24 @@ async function doctor(options: DoctorOptions): Promise<void> {
 
 /** As a registry's core would: the handshake with its checks, the pair, then bytes. */
 async function examinePair(blobs: StoreTarget, meta: StoreTarget): Promise<Finding[]> {
-  const { connect } = await import("../../client/index.ts");
-  const stores = await connect(
-    { blobs, meta, coreName: "outrigger-doctor", coreVersion: version() },
-    { log: pino({ level: "silent" }) },
-  );
+  const findings: Finding[] = [];
   try {
-    const findings: Finding[] = [];
-    await within(READY_TIMEOUT_MS, stores.ready());
+    const { paired } = await checkPairOnly({ blobs, meta });
+    if (!paired && blobs.address !== meta.address) {
+      // Measuring would connect as a registry does, and so make them a pair.
+      return [note("pair: these two were never used together", "throughput is measured once a registry has used them")];
+    }
     findings.push(ok("pair: the two stores belong together"));
-    findings.push(...(await measure(stores, AbortSignal.timeout(MEASURE_TIMEOUT_MS))));
-    return findings;
+    const stores = await openPair({ blobs, meta }, "outrigger-doctor");
+    try {
+      findings.push(...(await measure(stores, AbortSignal.timeout(MEASURE_TIMEOUT_MS))));
+    } finally {
+      await stores.close();
+    }
   } catch (error) {
-    return [unusable(error)];
-  } finally {
-    await stores.close();
+    findings.push(unusable(error));
   }
-}
-
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the stores are not ready after ${ms / 1000} s`)), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return findings;
 }
 
 function unusable(error: unknown): Finding {

@@ -2,7 +2,7 @@
  * `outrigger up`: a registry and its filesystem driver, as two processes on this machine. What `npm start` runs.
  */
 import { mkdir, readdir, rmdir, stat } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
@@ -22,8 +22,8 @@ interface UpOptions {
   readonly jsonLogs?: boolean;
 }
 
-/** The registry ends short requests within 30 s of SIGTERM; the driver needs 2 s. */
-const REGISTRY_GRACE_MS = 35_000;
+/** The registry ends short requests within 30 s of SIGTERM and then persists uploads; the driver needs 2 s. */
+const REGISTRY_GRACE_MS = 45_000;
 const DRIVER_GRACE_MS = 5_000;
 
 export function define(command: Command): void {
@@ -46,10 +46,11 @@ async function up(options: UpOptions): Promise<void> {
   const env = { ...process.env, OUTRIGGER_LOG_LEVEL: options.logLevel };
   const running: Supervisor[] = [];
   const stopped = waitForStop(running);
-  const run = (name: string, args: readonly string[]) => {
+  const run = (name: string, args: readonly string[], probe?: () => Promise<string | undefined>) => {
     const supervisor = supervise({
       name,
       start: () => spawnSelf(args, env),
+      ...(probe === undefined ? {} : { probe }),
       onLine: (line) => warn(options.jsonLogs ? line : prettyLine(name, line)),
       onRestart: (why, delayMs) => warn(`${name}: ${why}; starting it again in ${delayMs} ms`),
     });
@@ -59,7 +60,12 @@ async function up(options: UpOptions): Promise<void> {
 
   try {
     if (fresh) await initialise(data, env);
-    const driver = run("driver", ["driver", "filesystem", "--root", data, "--listen", `unix://${socket.path}`]);
+    const driver = run(
+      "driver",
+      ["driver", "filesystem", "--root", data, "--listen", `unix://${socket.path}`],
+      // A driver is not to be told that it is supervised: it is reached when its socket is.
+      async () => ((await accepts(socket.path)) ? socket.path : undefined),
+    );
     await Promise.race([driver.ready, stopped]);
     const registry = run("registry", [
       "registry",
@@ -90,7 +96,7 @@ function greet(address: string, data: string): void {
   );
 }
 
-/** SIGINT and SIGTERM end the wait; SIGHUP goes to the children, which reread what they were configured with. */
+/** SIGINT and SIGTERM end the wait; SIGHUP goes to the registry, which rereads what it was configured with. */
 function waitForStop(running: readonly Supervisor[]): Promise<undefined> {
   return new Promise((stop) => {
     const end = () => stop(undefined);
@@ -98,10 +104,18 @@ function waitForStop(running: readonly Supervisor[]): Promise<undefined> {
     process.once("SIGTERM", end);
     // On a terminal a hang-up means that it was closed.
     if (process.stdin.isTTY) process.once("SIGHUP", end);
-    else
-      process.on("SIGHUP", () => {
-        for (const supervisor of running) supervisor.signal("SIGHUP");
-      });
+    else process.on("SIGHUP", () => running.find(({ name }) => name === "registry")?.signal("SIGHUP"));
+  });
+}
+
+function accepts(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
   });
 }
 

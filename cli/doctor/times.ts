@@ -41,13 +41,16 @@ export function windowFinding(roundTripMs: number): Finding | undefined {
   );
 }
 
+/** Nearer than this nobody needs to know. */
+const SAME_MS = 5;
+
 /**
  * @param aheadMs the driver's clock less ours, at the middle of a round trip
  * @param tookMs that round trip
  */
 export function clockFinding(aheadMs: number, tookMs: number): Finding {
   const off = Math.abs(aheadMs);
-  const text = `clock: ${off <= tookMs ? "the same" : `${formatMs(off)} ${aheadMs > 0 ? "ahead" : "behind"}`}`;
+  const text = `clock: ${off <= Math.max(tookMs, SAME_MS) ? "the same" : `${formatMs(off)} ${aheadMs > 0 ? "ahead" : "behind"}`}`;
   if (off - tookMs / 2 <= limits.clockSkewMs) return ok(text);
   return problem(text, `set both clocks by NTP: a registry refuses more than ${formatMs(limits.clockSkewMs)}`);
 }

@@ -1,0 +1,50 @@
+/** `outrigger config check FILE` and `outrigger config print`. */
+import type { Command } from "commander";
+import { stringify } from "yaml";
+import { type Config, loadConfig } from "../../registry/config.ts";
+import { addConfigOptions, type ConfigOptions, configSources } from "../config-options.ts";
+import { storeTargets } from "../store-targets.ts";
+import { print } from "../terminal.ts";
+
+export function define(command: Command): void {
+  command
+    .command("check")
+    .description("Check a configuration, then connect to its drivers as the registry would.")
+    .argument("<file>", "the YAML file")
+    .option("--no-connect", "look at the file only")
+    .action(check);
+  addConfigOptions(
+    command
+      .command("print")
+      .description(
+        "Print the configuration that file, environment and flags add up to, defaults filled in, secrets left out.",
+      ),
+  ).action(async (options: ConfigOptions) => {
+    const config = await loadConfig(configSources(options));
+    print(stringify(redact(config)).trimEnd());
+  });
+}
+
+async function check(file: string, { connect }: { readonly connect: boolean }): Promise<void> {
+  const config = await loadConfig({ file, env: process.env });
+  print(`${file} is well formed`);
+  if (connect) await checkStores(config);
+}
+
+/** Loaded only here: looking at a file needs no gRPC. */
+async function checkStores(config: Config): Promise<void> {
+  const { checkPairOnly } = await import("../pair.ts");
+  const { blob, meta } = await checkPairOnly(storeTargets(config));
+  for (const [kind, facts] of Object.entries({ blob, meta }))
+    print(`${kind} store ${facts.id}: ${facts.driver} ${facts.driverVersion} at ${facts.address}`);
+}
+
+const SECRET = /secret|password|token|credential/i;
+
+/** Values of keys that sound secret; the path of a file that holds a secret is none. */
+function redact(value: unknown, key = ""): unknown {
+  if (Array.isArray(value)) return value.map((item) => redact(item, key));
+  if (typeof value === "object" && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, redact(inner, name)]));
+  return SECRET.test(key) && !/file$/i.test(key) && typeof value === "string" ? "(left out)" : value;
+}
