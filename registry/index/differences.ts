@@ -65,17 +65,8 @@ export class IndexRun {
   }
 
   /** Pages of a prefix, each as of its own moment. */
-  async *pages(prefix: string): AsyncIterable<readonly MetaItem[]> {
-    for (let startAfter: string | undefined; ; ) {
-      this.signal.throwIfAborted();
-      const page = await this.core.ledger.list(
-        { prefix, ...(startAfter === undefined ? {} : { startAfter }) },
-        { signal: this.signal },
-      );
-      if (page.items.length > 0) yield page.items;
-      startAfter = page.items.at(-1)?.key;
-      if (!page.more || startAfter === undefined) return;
-    }
+  pages(prefix: string): AsyncIterable<readonly MetaItem[]> {
+    return this.core.ledger.pages(prefix, { signal: this.signal });
   }
 
   /** Any number of keys; each hundred is one consistent read. */

@@ -19,7 +19,7 @@ import {
   tagHistoryPrefix,
   tagKey,
   tagLink,
-  tagsPrefix,
+  tagLinksPrefix,
 } from "./keys.ts";
 import { WRITE_OPERATIONS } from "./ledger.ts";
 import { assertName, isTag } from "./names.ts";
@@ -84,13 +84,10 @@ export async function deleteManifest(
     );
     if (revision === undefined) return false;
     const [taking = ""] = await core.ledger.write([beginTaking(name, guard)], context);
-    for (const derived of await listAll(core, tagsPrefix(name), context)) {
-      if (derived.value.toString("utf8") !== digest) continue;
-      const tag = derived.key.slice(tagsPrefix(name).length);
-      const [link, still] = await core.ledger.get([tagLink(name, tag), derived.key], context);
+    for (const tag of await tagsOf(core, name, digest, context)) {
+      const [link, derived] = await core.ledger.get([tagLink(name, tag), tagKey(name, tag)], context);
       // Moved to another manifest since it was listed: the guard's etag has changed with it.
-      if (link !== undefined && link.value.toString("utf8") === digest)
-        await takeTag(core, name, tag, link, still, context);
+      if (link?.value.toString("utf8") === digest) await takeTag(core, name, tag, link, derived, context);
     }
     const subject = (await loadManifest(core, digest, context))?.manifest.subject;
     const emptied = layer === undefined && (await isOnlyRevision(core, name, digest, context));
@@ -146,12 +143,10 @@ function withoutRefs(refs: MetaItem | undefined, other: MetaItem | undefined, ot
 
 /** @throws DENIED (405) while a manifest of the repository refers to the blob */
 async function assertNotMentioned(core: Core, name: string, digest: string, context: RequestContext): Promise<void> {
-  const prefix = revisionsPrefix(name);
-  for (let startAfter: string | undefined; ; ) {
-    const page = await core.ledger.list({ prefix, ...(startAfter === undefined ? {} : { startAfter }) }, context);
-    for (let at = 0; at < page.items.length; at += READS_AT_ONCE) {
+  for await (const page of core.ledger.pages(revisionsPrefix(name), context)) {
+    for (let at = 0; at < page.length; at += READS_AT_ONCE) {
       await Promise.all(
-        page.items.slice(at, at + READS_AT_ONCE).map(async ({ key }) => {
+        page.slice(at, at + READS_AT_ONCE).map(async ({ key }) => {
           const link = parseLink(key);
           if (link?.kind !== "revision") return;
           const loaded = await loadManifest(core, link.digest, context);
@@ -163,8 +158,6 @@ async function assertNotMentioned(core: Core, name: string, digest: string, cont
         }),
       );
     }
-    startAfter = page.items.at(-1)?.key;
-    if (!page.more || startAfter === undefined) return;
   }
 }
 
@@ -180,14 +173,20 @@ async function isOnlyLayer(core: Core, name: string, digest: string, context: Re
   return (await core.ledger.list({ prefix: revisionsPrefix(name), limit: 1 }, context)).items.length === 0;
 }
 
+/** From the facts: a tag that the index lacks must not stay behind without its manifest. */
+async function tagsOf(core: Core, name: string, digest: string, context: RequestContext): Promise<string[]> {
+  const tags: string[] = [];
+  for await (const { key, value } of core.ledger.each(tagLinksPrefix(name), context)) {
+    const link = parseLink(key);
+    if (link?.kind === "tag" && value.toString("utf8") === digest) tags.push(link.tag);
+  }
+  return tags;
+}
+
 async function listAll(core: Core, prefix: string, context: RequestContext): Promise<MetaItem[]> {
   const items: MetaItem[] = [];
-  for (let startAfter: string | undefined; ; ) {
-    const page = await core.ledger.list({ prefix, ...(startAfter === undefined ? {} : { startAfter }) }, context);
-    items.push(...page.items);
-    startAfter = page.items.at(-1)?.key;
-    if (!page.more || startAfter === undefined) return items;
-  }
+  for await (const item of core.ledger.each(prefix, context)) items.push(item);
+  return items;
 }
 
 function deletion(item: MetaItem): MetaOperation {

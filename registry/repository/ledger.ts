@@ -32,6 +32,22 @@ export class Ledger {
     return this.#meta.list(request, options);
   }
 
+  /** Pages of a prefix, each as of its own moment. */
+  async *pages(prefix: string, options: CallOptions): AsyncIterable<readonly MetaItem[]> {
+    for (let startAfter: string | undefined; ; ) {
+      options.signal?.throwIfAborted();
+      const request = startAfter === undefined ? { prefix } : { prefix, startAfter };
+      const page = await this.#meta.list(request, options);
+      if (page.items.length > 0) yield page.items;
+      startAfter = page.items.at(-1)?.key;
+      if (!page.more || startAfter === undefined) return;
+    }
+  }
+
+  async *each(prefix: string, options: CallOptions): AsyncIterable<MetaItem> {
+    for await (const page of this.pages(prefix, options)) yield* page;
+  }
+
   /** For pulls: from memory where the lease allows it. */
   async look(keys: readonly string[], options: CallOptions): Promise<readonly (MetaItem | undefined)[]> {
     const memory = this.#memory;

@@ -45,10 +45,8 @@ async function anyHolder(
   mayRead: (repository: string) => boolean,
   context: RequestContext,
 ): Promise<string | undefined> {
-  const prefix = refsPrefix(digest);
-  for (let startAfter: string | undefined; ; ) {
-    const page = await core.ledger.list({ prefix, ...(startAfter === undefined ? {} : { startAfter }) }, context);
-    const readable = page.items
+  for await (const page of core.ledger.pages(refsPrefix(digest), context)) {
+    const readable = page
       .map(({ key }) => parseRefsKey(key)?.name)
       .filter((name) => name !== undefined)
       .filter(mayRead);
@@ -62,7 +60,6 @@ async function anyHolder(
       const found = names.find((_, index) => links[index] !== undefined);
       if (found !== undefined) return found;
     }
-    startAfter = page.items.at(-1)?.key;
-    if (!page.more || startAfter === undefined) return undefined;
   }
+  return undefined;
 }

@@ -2,10 +2,20 @@
 import { createHash, randomUUID } from "node:crypto";
 import { pino } from "pino";
 import { type Clock, systemClock } from "../../../proto/clock.ts";
-import type { RequestContext } from "../../../registry/repository/contract.ts";
+import type { Repositories, RequestContext } from "../../../registry/repository/contract.ts";
 import { createRepositories, type RunningRepositories } from "../../../registry/repository/index.ts";
 import { mediaTypes } from "../../../registry/repository/manifest.ts";
 import { FakeBackend, type FakeHooks, type FakeStores } from "../../helpers/fake-stores.ts";
+
+/** Real time, whose short timers keep the process alive: here nothing else does, where a server has its socket. */
+export const testClock: Clock = {
+  ...systemClock,
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    if (ms >= 60_000) timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
 
 export const silent = pino({ level: "silent" });
 
@@ -28,7 +38,7 @@ export async function startCore(
   const repositories = createRepositories({
     stores,
     mode: options.mode ?? "many",
-    clock: options.clock ?? systemClock,
+    clock: options.clock ?? testClock,
     log: silent,
     ...(options.random === undefined ? {} : { random: options.random }),
     ...(options.contentMemoryBytes === undefined ? {} : { contentMemoryBytes: options.contentMemoryBytes }),
@@ -51,7 +61,7 @@ export async function* body(...chunks: (string | Uint8Array)[]): AsyncIterable<B
 }
 
 /** POST and PUT. @returns the digest */
-export async function pushBlob(core: RunningRepositories, name: string, content: string): Promise<string> {
+export async function pushBlob(core: Repositories, name: string, content: string): Promise<string> {
   const digest = digestOf(content);
   const session = core.startUpload(name, "sha256");
   await core.finishUpload(
@@ -95,7 +105,7 @@ export function imageOf(parts: ImageParts = {}): Buffer {
 
 /** Pushes the blobs, then the manifest. @returns the manifest's digest */
 export async function pushImage(
-  core: RunningRepositories,
+  core: Repositories,
   name: string,
   tags: readonly string[],
   parts: ImageParts = {},
@@ -105,7 +115,7 @@ export async function pushImage(
 }
 
 export async function putImage(
-  core: RunningRepositories,
+  core: Repositories,
   name: string,
   tags: readonly string[],
   bytes: Buffer,
