@@ -1,0 +1,68 @@
+/** Waiting in turn, without a lock of the operating system. */
+
+/** One at a time for each name, in the order asked. */
+export class KeyedLock {
+  readonly #tails = new Map<string, Promise<void>>();
+
+  async run<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#tails.get(name);
+    let leave: () => void = () => {};
+    const mine = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    this.#tails.set(name, mine);
+    await before;
+    try {
+      return await work();
+    } finally {
+      leave();
+      if (this.#tails.get(name) === mine) this.#tails.delete(name);
+    }
+  }
+}
+
+/** Many that build, or one that takes down; asked in turn, so that neither starves. */
+export class SharedLock {
+  #building: Promise<unknown> = Promise.resolve();
+  #takingDown: Promise<unknown> = Promise.resolve();
+
+  async shared<Result>(work: () => Promise<Result>): Promise<Result> {
+    const running = this.#takingDown.then(work);
+    this.#building = settled(this.#building, running);
+    return running;
+  }
+
+  async exclusive<Result>(work: () => Promise<Result>): Promise<Result> {
+    const running = settled(this.#building, this.#takingDown).then(work);
+    this.#takingDown = settled(running);
+    return running;
+  }
+}
+
+function settled(...promises: readonly Promise<unknown>[]): Promise<unknown> {
+  return Promise.allSettled(promises);
+}
+
+/** `work` for each item, at most `parallel` at once; answers in order. Rejects with the first failure once all stopped. */
+export async function mapLimited<Item, Result>(
+  items: readonly Item[],
+  parallel: number,
+  work: (item: Item, index: number) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = new Array(items.length);
+  let next = 0;
+  const failures: unknown[] = [];
+  const worker = async () => {
+    while (next < items.length && failures.length === 0) {
+      const index = next++;
+      try {
+        results[index] = await work(items[index] as Item, index);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, worker));
+  if (failures.length > 0) throw failures[0];
+  return results;
+}
