@@ -38,6 +38,11 @@ export function connect(options: ConnectOptions, parts: ConnectParts): Stores {
   return new ConnectedStores(options, parts);
 }
 
+/** The same process asked for its other store: what is said of the blob store alone (its id, its root) is not said of it. */
+function besides({ address, tls }: StoreTarget): StoreTarget {
+  return tls === undefined ? { address } : { address, tls };
+}
+
 const systemRandom = () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
 
 interface Side<Store> {
@@ -78,7 +83,7 @@ class ConnectedStores implements Stores {
     // Whoever asks `ready()` gets it; a core that does not ask must not die of it.
     this.#ready.catch(() => undefined);
     this.#blob = this.#openBlob(options.blobs);
-    this.#metaSide = this.#openMeta(options.meta ?? options.blobs);
+    this.#metaSide = this.#openMeta(options.meta ?? besides(options.blobs));
     this.blobs = following(() => this.#blob.store);
     this.meta = following(() => this.#metaSide.store);
     for (const { channel } of [this.#blob, this.#metaSide]) {
