@@ -4,4 +4,6 @@ import { run } from "./program.ts";
 import { endWithParent } from "./self.ts";
 
 endWithParent();
-process.exitCode = await run(process.argv.slice(2));
+const code = await run(process.argv.slice(2));
+// A driver sets its own when it fails to start.
+if (code !== 0) process.exitCode = code;

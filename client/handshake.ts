@@ -118,7 +118,8 @@ async function ask<Method extends "handshake.Version" | "handshake.Describe">(
     assertClock(answer.metadata, sentMs, input.clock.now(), input.address);
     return answer;
   } catch (error) {
-    if (hasReason(error, "CAPABILITY_MISSING") && error.side === "transport") throw notADriver(input.address, error);
+    if (hasReason(error, "CAPABILITY_MISSING", "NOT_A_DRIVER") && error.side === "transport")
+      throw notADriver(input.address, error);
     throw error;
   }
 }

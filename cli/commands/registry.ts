@@ -2,13 +2,24 @@
 import type { Command } from "commander";
 import { destination, type Logger, pino } from "pino";
 import { systemClock } from "../../proto/clock.ts";
+import { hasReason, type Reason } from "../../proto/errors.ts";
 import { loadConfig } from "../../registry/config.ts";
 import { type RunningRegistry, startRegistry } from "../../registry/index.ts";
 import { watchFiles } from "../../registry/watch.ts";
 import { addConfigOptions, type ConfigOptions, configSources } from "../config-options.ts";
-import { describeError } from "../failure.ts";
+import { describeError, Reported } from "../failure.ts";
 import { announceReady } from "../self.ts";
 import { version } from "../version.ts";
+
+/** For these the client logs a line at level error before it rejects. */
+const refusals: readonly Reason[] = [
+  "NOT_A_DRIVER",
+  "VERSION_UNSUPPORTED",
+  "CAPABILITY_MISSING",
+  "CLOCK_SKEW",
+  "WRONG_STORE",
+  "PROTOCOL_VIOLATION",
+];
 
 export function define(command: Command): void {
   addConfigOptions(command).action(serve);
@@ -35,10 +46,16 @@ async function serve(options: ConfigOptions): Promise<void> {
         : undefined;
     try {
       // Refused stores end the process; a driver that is not there yet is waited for.
-      const refused = registry.ready.then(() => {
-        announceReady(registry.address);
-        return stop;
-      });
+      const refused = registry.ready.then(
+        () => {
+          announceReady(registry.address);
+          return stop;
+        },
+        (error: unknown) => {
+          // The log has the refusal already: one line, not two.
+          throw hasReason(error, ...refusals) && log.isLevelEnabled("error") ? new Reported() : error;
+        },
+      );
       await Promise.race([refused, stop]);
     } finally {
       watch?.stop();

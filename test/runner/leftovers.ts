@@ -1,6 +1,6 @@
 /** What tests must not leave behind: processes and temporary files. Both are known by a mark of this run. */
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,6 +13,11 @@ export class Leftovers {
   /** Short: unix sockets lie below it. */
   readonly #folder = mkdtempSync(join(tmpdir(), "ot-"));
   readonly #mark = randomUUID();
+
+  constructor() {
+    // Tests run processes under other users, whose own folders lie in it.
+    chmodSync(this.#folder, 0o755);
+  }
 
   /** Environment of every test process. */
   get environment(): Readonly<Record<string, string>> {
