@@ -16,6 +16,7 @@ import {
   refsKey,
   revisionLink,
   revisionsPrefix,
+  tagHistoryLink,
   tagHistoryPrefix,
   tagKey,
   tagLink,
@@ -57,7 +58,9 @@ async function takeTag(
       : [{ kind: "delete", key: derived.key, condition: { ifEtag: derived.etag } } as const]),
   ];
   // Its history goes first where it does not fit: distribution would take what is left of it for a tag.
-  const history = await listAll(core, tagHistoryPrefix(name, tag), context);
+  const current = tagHistoryLink(name, tag, link.value.toString("utf8"));
+  const listed = await listAll(core, tagHistoryPrefix(name, tag), context);
+  const history = [...listed.filter(({ key }) => key !== current), ...listed.filter(({ key }) => key === current)];
   const room = WRITE_OPERATIONS - last.length;
   while (history.length > room) {
     const some = history.splice(0, WRITE_OPERATIONS - 1);
