@@ -39,13 +39,15 @@ export async function sendBlob(exchange: Exchange, status: number, headers: stri
     }
   } finally {
     shared.traffic.pullsOpen -= 1;
-    free(exchange, read);
+    await free(exchange, read);
   }
 }
 
-function free(exchange: Exchange, read: BlobRead): void {
+function free(exchange: Exchange, read: BlobRead): Promise<void> {
   const done = read.file ? read.file.close() : read.cancel();
-  done.catch((error: unknown) => exchange.shared.log.warn({ err: error }, "a blob's reader could not be closed"));
+  return done.catch((error: unknown) =>
+    exchange.shared.log.warn({ err: error }, "a blob's reader could not be closed"),
+  );
 }
 
 async function collect(read: BlobRead): Promise<Buffer> {
