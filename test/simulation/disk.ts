@@ -81,6 +81,8 @@ export interface DiskFaults {
 
 /** Outlives the processes that use it. */
 export class SimDisk {
+  /** The driver was run once with --init. */
+  initialised = false;
   readonly faults: DiskFaults = { slow: 0, freeBytes: Number.POSITIVE_INFINITY };
   readonly #world: World;
   readonly #random: Random;

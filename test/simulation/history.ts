@@ -23,6 +23,8 @@ interface PendingWrite {
   /** Virtual ms past which it cannot take effect any more. */
   lastMs: number;
   open: boolean;
+  /** It may take effect more than once before it is answered. */
+  repeats: boolean;
   /** Which first failing condition earlier states would have answered; -1: none fails. */
   readonly past: Set<number>;
 }
@@ -69,7 +71,7 @@ export class History {
       this.#giveUp();
       bit = 2 ** 29;
     }
-    const write: PendingWrite = { changes, bit, lastMs, open: true, past: new Set() };
+    const write: PendingWrite = { changes, bit, lastMs, open: true, repeats: false, past: new Set() };
     this.#writes.set(bit, write);
     return new WriteInHistory(this, write);
   }
@@ -175,7 +177,8 @@ export class History {
     for (const state of this.#states) found.set(name(state), state);
     for (const state of found.values()) {
       for (const write of this.#writes.values()) {
-        if ((state.done & write.bit) !== 0 || failing(state, write.changes) !== -1) continue;
+        if ((state.done & write.bit) !== 0 && !write.repeats) continue;
+        if (failing(state, write.changes) !== -1) continue;
         const next = apply(state, write);
         const id = name(next);
         if (!found.has(id)) found.set(id, next);
@@ -233,6 +236,11 @@ export class WriteInHistory {
   /** Acknowledged. Disturbed: the network may have repeated it, and it may take effect again until `lastMs`. */
   applied(disturbed: boolean, lastMs = 0): void {
     this.#history.applied(this.#write, disturbed, lastMs);
+  }
+
+  /** Its caller has begun it anew, not knowing whether it had taken effect. */
+  repeats(): void {
+    this.#write.repeats = true;
   }
 
   refused(index?: number): void {

@@ -207,6 +207,7 @@ class Channel implements Transport {
         if (fate === "cut") breaks(network.latency());
         return;
       }
+      world.note(() => `${core.name} asks ${server.life.name} ${method} ${brief(message)}`);
       server.life.after(network.latency(), () => {
         const incoming = { metadata: call.metadata, signal: controller.signal };
         server.handlers.unary(method, message, incoming).then(
@@ -216,6 +217,7 @@ class Channel implements Transport {
       });
       const answer = (answered: UnaryMethods[Method][1] | OutriggerError) => {
         if (!server.life.alive) return;
+        world.note(() => `${server.life.name} answers ${core.name} ${method} ${brief(answered)}`);
         const metadata = server.handlers.answerMetadata();
         const fate = network.fate();
         if (fate !== "arrives") {
@@ -393,6 +395,7 @@ class Line<Request, Answer> {
 
   send(message: Request): Promise<void> {
     if (this.#coreOver) return Promise.reject(broken());
+    this.#world.note(() => `${this.#core.name} sends ${this.#server?.life.name} ${brief(message)}`);
     this.#toDriver(() => this.requests.arrive(message));
     this.#upRoom--;
     if (this.#upRoom > 0) return Promise.resolve();
@@ -408,6 +411,7 @@ class Line<Request, Answer> {
   answer(message: Answer): Promise<void> {
     if (this.#driverOver) return Promise.reject(broken());
     this.#tap?.answered(message);
+    this.#world.note(() => `${this.#server?.life.name} sends ${this.#core.name} ${brief(message)}`);
     this.#tellMetadata();
     this.#toCore(() => {
       this.#tap?.arrived(message);
@@ -422,6 +426,7 @@ class Line<Request, Answer> {
 
   #finish(error: OutriggerError | undefined): void {
     if (this.#driverOver || this.#server?.life.alive === false) return;
+    this.#world.note(() => `${this.#server?.life.name} ends a stream of ${this.#core.name}: ${error ?? "ok"}`);
     this.#tellMetadata();
     this.#driverOver = true;
     this.#toCore(() => this.#coreEnd(error));
@@ -461,6 +466,7 @@ class Line<Request, Answer> {
       this.#silent = true;
       return true;
     }
+    this.#silent = true;
     this.#world.coverage.count("fault stream cut");
     this.#core.after(this.#network.latency(), () => this.#coreEnd(broken()));
     this.#server?.life.after(this.#network.latency(), () => this.#driverEnd(broken()));
@@ -532,4 +538,15 @@ function broken(): OutriggerError {
 
 function timedOut(deadlineMs: number): OutriggerError {
   return new OutriggerError("TIMED_OUT", `simulated: no answer within ${deadlineMs} ms`, { side: "transport" });
+}
+
+/** A message for the trace. */
+function brief(message: unknown): string {
+  if (message instanceof Error) return String(message);
+  const text = JSON.stringify(message, (_, value) =>
+    value?.type === "Buffer"
+      ? `${value.data.length} bytes ${Buffer.from(value.data.slice(0, 12)).toString("latin1")}`
+      : value,
+  );
+  return text.length > 400 ? `${text.slice(0, 400)}…` : text;
 }

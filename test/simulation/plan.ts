@@ -16,9 +16,21 @@ export type Side = "driver" | "core";
 
 export type Fault =
   /** kill -9, started again after forMs. */
-  | { readonly what: "kill"; readonly side: Side; readonly index: number; readonly atMs: number; readonly forMs: number }
+  | {
+      readonly what: "kill";
+      readonly side: Side;
+      readonly index: number;
+      readonly atMs: number;
+      readonly forMs: number;
+    }
   /** SIGSTOP, continued after forMs. */
-  | { readonly what: "stop"; readonly side: Side; readonly index: number; readonly atMs: number; readonly forMs: number }
+  | {
+      readonly what: "stop";
+      readonly side: Side;
+      readonly index: number;
+      readonly atMs: number;
+      readonly forMs: number;
+    }
   /** The driver's machine loses power. */
   | { readonly what: "power"; readonly atMs: number; readonly forMs: number }
   | { readonly what: "full"; readonly atMs: number; readonly forMs: number; readonly freeBytes: number }
@@ -45,6 +57,8 @@ export interface Plan {
   readonly backendSlow: number;
   readonly persistStepBytes: number;
   readonly uploadBudgetBytes: number;
+  /** How far the filesystem driver's log grows before it is written anew. */
+  readonly compactBytes: number;
   readonly tasks: readonly Task[];
   readonly faults: readonly Fault[];
 }
@@ -69,7 +83,7 @@ const weights: Record<Kind, Readonly<Record<string, number>>> = {
   registry: {
     "push image": 6,
     "pull image": 6,
-    "retag": 4,
+    retag: 4,
     "read tag": 5,
     "delete tag": 2,
     "delete manifest": 2,
@@ -95,7 +109,8 @@ export function makePlan(seed: number, only?: { readonly kind?: Kind; readonly t
     : { late: 0, cut: 0, hole: 0, repeat: 0 };
   const lengthMs = random.pick([300, 2_000, 20_000]);
   const cores = kind === "budget" ? 1 : random.between(1, 3);
-  const count = kind === "budget" ? random.between(24, 40) : kind === "registry" ? random.between(6, 14) : random.between(10, 24);
+  const count =
+    kind === "budget" ? random.between(24, 40) : kind === "registry" ? random.between(6, 14) : random.between(10, 24);
   const tasks: Task[] = [];
   for (let i = 0; i < count; i++) {
     tasks.push({
@@ -117,6 +132,7 @@ export function makePlan(seed: number, only?: { readonly kind?: Kind; readonly t
     backendSlow: topology === "replicas" ? some(random, 0.01) : 0,
     persistStepBytes: kind === "budget" ? 4096 : random.pick([16, 64, 256]),
     uploadBudgetBytes: kind === "budget" ? random.between(256, 2048) : 4096,
+    compactBytes: random.pick([512, 2_048, 1_000_000]),
     tasks: tasks.sort((a, b) => a.atMs - b.atMs),
     faults: makeFaults(random, topology, cores, lengthMs),
   };

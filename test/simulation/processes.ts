@@ -1,11 +1,8 @@
 /** The two kinds of process: a driver with its host, and a core with its client. Real code but for what lies below it. */
 import type { Logger } from "pino";
-import { DriverBlobStore } from "../../client/blob-store.ts";
-import { UploadBudget } from "../../client/budget.ts";
-import { StoreChannel } from "../../client/channel.ts";
 import type { BlobStore, MetaStore, Stores } from "../../client/contract.ts";
-import { DriverMetaStore } from "../../client/meta-store.ts";
-import { sleep } from "../../proto/clock.ts";
+import { connect } from "../../client/stores.ts";
+import { initFilesystem, openFilesystemDriver } from "../../drivers/filesystem/open.ts";
 import type { Handlers, Transport } from "../../proto/transport.ts";
 import { createRepositories, type RunningRepositories } from "../../registry/repository/index.ts";
 import type { Driver } from "../../server/contract.ts";
@@ -27,7 +24,7 @@ export interface DriverParts {
   readonly log: Logger;
 }
 
-export const STORE_IDS = {
+const STORE_IDS = {
   blobId: "00000000-0000-4000-8000-0000000000b0",
   metaId: "00000000-0000-4000-8000-0000000000e0",
 } as const;
@@ -44,8 +41,22 @@ function openReplica({ backend, life, plan }: DriverParts): Driver {
   return openShared(backend, life, { persistStepBytes: plan.persistStepBytes, ...STORE_IDS });
 }
 
-async function openFilesystem(_parts: DriverParts): Promise<Driver> {
-  throw new Error("not yet");
+async function openFilesystem({ disk, life, plan, random, log }: DriverParts): Promise<Driver> {
+  const deps = {
+    log,
+    clock: life.clock,
+    lockWaitMs: 1_000,
+    disk: disk.mountedBy(life),
+    randomUuid: () => idFrom(random),
+  };
+  if (!disk.initialised) {
+    await initFilesystem({ root: "simulated" }, deps);
+    disk.initialised = true;
+  }
+  return openFilesystemDriver(
+    { root: "simulated", persistStepBytes: plan.persistStepBytes, compactBytes: plan.compactBytes },
+    deps,
+  );
 }
 
 export interface CoreParts {
@@ -70,40 +81,17 @@ export interface BootedCore {
 export function bootCore({ plan, life, transport, random, mutation, log }: CoreParts): BootedCore {
   const { clock } = life;
   const fraction = () => random.fraction();
-  const channel = (kind: "blob" | "meta") =>
-    new StoreChannel({
-      transport,
-      clock,
-      random: fraction,
-      log,
-      kind,
-      target: { address: "simulated" },
-      core: { name: "outrigger-simulation", version: "1.0.0" },
-      compat: [],
-    });
-  const channels = { blob: channel("blob"), meta: channel("meta") };
-  const blobs = new DriverBlobStore({
-    channel: channels.blob,
-    budget: new UploadBudget(plan.uploadBudgetBytes),
-    resumeBudgetMs: 30_000,
-  });
-  const plain = new DriverMetaStore(channels.meta);
-  const meta = mutation.meta?.(plain) ?? plain;
-  channels.blob.start();
-  channels.meta.start();
-  const ready = async () => {
-    while (!channels.blob.isDescribed || !channels.meta.isDescribed) await sleep(clock, 5);
-  };
-  const stores: Stores = {
-    blobs,
-    meta,
-    blobsById: (id) => (id === STORE_IDS.blobId || channels.blob.isDescribed && id === blobs.facts.id ? blobs : undefined),
-    health: () => [],
-    ready,
-    switchTo: () => Promise.reject(new Error("not simulated")),
-    onChanged: () => undefined,
-    close: () => Promise.resolve(),
-  };
+  const connected = connect(
+    {
+      blobs: { address: "simulated:1" },
+      uploadBudgetBytes: plan.uploadBudgetBytes,
+      coreName: "outrigger-simulation",
+      coreVersion: "1.0.0",
+    },
+    { log, clock, random: fraction, transport: () => transport },
+  );
+  const meta = mutation.meta?.(connected.meta) ?? connected.meta;
+  const stores: Stores = meta === connected.meta ? connected : withMeta(connected, meta);
   const repositories = createRepositories({
     stores,
     mode: plan.coreMode,
@@ -114,11 +102,34 @@ export function bootCore({ plan, life, transport, random, mutation, log }: CoreP
     contentMemoryBytes: 64 * 1024,
     factsMemoryBytes: 64 * 1024,
   });
-  return { blobs, meta, transport, repositories, started: false, ready };
+  return {
+    blobs: connected.blobs,
+    meta,
+    transport,
+    repositories,
+    started: false,
+    ready: () => connected.ready(),
+  };
+}
+
+function withMeta(stores: Stores, meta: MetaStore): Stores {
+  return {
+    blobs: stores.blobs,
+    meta,
+    blobsById: (id) => stores.blobsById(id),
+    health: () => stores.health(),
+    ready: () => stores.ready(),
+    switchTo: (kind, target) => stores.switchTo(kind, target),
+    onChanged: (listener) => stores.onChanged(listener),
+    close: () => stores.close(),
+  };
 }
 
 /** Unguessable is not asked for here: the same seed gives the same names. */
 export function idFrom(random: Random): string {
-  const hex = (digits: number) => Math.floor(random.fraction() * 16 ** digits).toString(16).padStart(digits, "0");
+  const hex = (digits: number) =>
+    Math.floor(random.fraction() * 16 ** digits)
+      .toString(16)
+      .padStart(digits, "0");
   return `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(8)}${hex(4)}`;
 }

@@ -233,14 +233,16 @@ class SharedBlobs implements BlobDriver {
   listUploads(request: { readonly startAfter: string; readonly limit: number; readonly uploadId?: string }) {
     const backend = this.#backend;
     return backend.ask(this.#life, undefined, () => {
-      const { keys, more } = pageOf(backend.uploads, { ...request, prefix: "" });
-      const items = keys
-        .filter((key) => request.uploadId === undefined || key === request.uploadId)
-        .map((uploadId) => {
-          const { data, usedMs } = backend.uploads.get(uploadId) as StoredUpload;
-          return { uploadId, persistedBytes: data.length, idleMs: backend.nowMs() - usedMs };
-        });
-      return { items, more: more && request.uploadId === undefined };
+      const one = request.uploadId;
+      const { keys, more } =
+        one === undefined
+          ? pageOf(backend.uploads, { ...request, prefix: "" })
+          : { keys: backend.uploads.has(one) ? [one] : [], more: false };
+      const items = keys.map((uploadId) => {
+        const { data, usedMs } = backend.uploads.get(uploadId) as StoredUpload;
+        return { uploadId, persistedBytes: data.length, idleMs: backend.nowMs() - usedMs };
+      });
+      return { items, more };
     });
   }
 
@@ -258,7 +260,8 @@ class SharedBlobs implements BlobDriver {
   /** @internal Within one request. */
   commit(key: string, data: Buffer, digest: string, condition: Condition | undefined, keep: boolean): BlobInfo {
     const there = this.#backend.blobs.get(key);
-    if (keep && there !== undefined) return infoOf(key, there) as BlobInfo;
+    // Somebody may have overwritten it since the host looked.
+    if (keep && there?.data.equals(data)) return infoOf(key, there) as BlobInfo;
     this.#assertCondition(key, condition);
     return this.#store(key, data, digest);
   }

@@ -59,6 +59,7 @@ export class Simulation {
   /** Virtual ms until which a driver that was stopped may still finish what it had begun. */
   stoppedUntilMs = 0;
   healed = false;
+  blobStoreId = "";
   readonly #random: Random;
   readonly #taps: Taps;
   #open = 0;
@@ -112,7 +113,12 @@ export class Simulation {
     if (world.violation !== undefined) return;
     // Late repetitions of requests come before the last look, stragglers of dead senders too.
     const calmMs = world.nowMs + 20_000;
-    await this.#until(calmMs + 1, () => world.nowMs >= calmMs, workload, world.after(20_000, () => undefined));
+    await this.#until(
+      calmMs + 1,
+      () => world.nowMs >= calmMs,
+      workload,
+      world.after(20_000, () => undefined),
+    );
     if (world.violation !== undefined) return;
     const slot = this.cores[0] as CoreSlot;
     this.#open++;
@@ -138,8 +144,13 @@ export class Simulation {
       this.#startCore(slot);
     }
     let ready = 0;
-    for (const { core } of this.cores) core?.ready().then(() => ready++, (error) => world.fail("a core starts", String(error), error));
+    for (const { core } of this.cores)
+      core?.ready().then(
+        () => ready++,
+        (error) => world.fail("a core starts", String(error), error),
+      );
     await this.#until(world.nowMs + 60_000, () => ready === this.cores.length);
+    if (world.violation === undefined) this.blobStoreId = this.cores[0]?.core?.blobs.facts.id ?? "";
   }
 
   /** Steps until `done`, a violation, or too long. */
@@ -243,7 +254,8 @@ export class Simulation {
         const { life } = slot;
         if (fault.what === "kill") {
           world.coverage.count(`fault ${fault.side} killed`);
-          if (fault.side === "driver" && this.watch.committing > 0) world.coverage.count("fault driver killed in a commit");
+          if (fault.side === "driver" && this.watch.committing > 0)
+            world.coverage.count("fault driver killed in a commit");
           life.kill();
           world.after(fault.forMs, () => this.#start(fault.side, fault.index));
         } else {

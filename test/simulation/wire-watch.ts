@@ -21,6 +21,9 @@ export class WireWatch {
   /** Told of each answer as a driver gives it, with the call's request id. */
   onAnswer: ((requestId: string, message: AppendResponse) => void) | undefined;
 
+  /** Told when an upload is opened with `create` after a commit was sent for it. */
+  onBegunAnew: ((uploadId: string) => void) | undefined;
+
   /** The most that anybody was told to be persisted. */
   floorOf(uploadId: string): number {
     return this.#persisted.get(uploadId) ?? 0;
@@ -50,6 +53,7 @@ export class WireWatch {
       sent: ({ open, chunk, flush, commit }: AppendRequestInput) => {
         if (open) {
           uploadId = open.uploadId ?? "";
+          if (open.create && this.#ending.has(uploadId)) this.onBegunAnew?.(uploadId);
           floor = this.#persisted.get(uploadId) ?? 0;
         } else if (chunk) {
           sentBytes = Math.max(sentBytes, Number(chunk.offset ?? 0) + (chunk.data?.length ?? 0));
@@ -68,7 +72,11 @@ export class WireWatch {
         if (answer.opened) {
           persisted = answer.opened.persisted;
           received = persisted;
-          world.expect("open is answered once, first", !opened, () => `upload ${uploadId} was opened twice on one stream`);
+          world.expect(
+            "open is answered once, first",
+            !opened,
+            () => `upload ${uploadId} was opened twice on one stream`,
+          );
           world.expect(
             "persisted never falls",
             persisted >= floor || this.#ending.has(uploadId),
@@ -84,7 +92,8 @@ export class WireWatch {
               progress.received >= received &&
               progress.persisted <= progress.received &&
               progress.received <= Math.max(sentBytes, received),
-            () => `upload ${uploadId}: ${JSON.stringify(progress)} after ${received} received, ${persisted} persisted, ${sentBytes} sent`,
+            () =>
+              `upload ${uploadId}: ${JSON.stringify(progress)} after ${received} received, ${persisted} persisted, ${sentBytes} sent`,
           );
           ({ persisted, received } = progress);
         }

@@ -2,12 +2,9 @@
  * Senders that fight for the same uploads, straight on the wire: each writes bytes that name it, so that what is committed
  * tells whose bytes are where, and whether an older stream's came after a newer one's barrier.
  */
-import { OutriggerError } from "../../../proto/errors.ts";
 import type { AppendResponse } from "../../../proto/gen/outrigger/blob/v1/AppendResponse.ts";
-import type { AppendStream } from "../../../proto/transport.ts";
 import { collect } from "../../../registry/repository/core.ts";
 import type { Task } from "../plan.ts";
-import { STORE_IDS } from "../processes.ts";
 import { Random } from "../random.ts";
 import { type CoreSlot, pause, type Simulation, told, UNLUCKY, type Workload } from "../simulation.ts";
 
@@ -53,10 +50,15 @@ export class FencesWorkload implements Workload {
     const mine: Stream = { number: this.#streams.length + 1, uploadId, rank: -1, openedAtBytes: 0, sentToBytes: 0 };
     this.#streams.push(mine);
     const clock = slot.life.clock;
-    const stream = core.transport.append({ metadata: { store: STORE_IDS.blobId, requestId: `s${mine.number}` } });
+    const stream = core.transport.append({
+      metadata: { store: this.#simulation.blobStoreId, requestId: `s${mine.number}` },
+      deadlineMs: 70_000,
+    });
     this.#simulation.watch.onAnswer = (id, message) => this.#answered(id, message);
     const answers = stream.incoming[Symbol.asyncIterator]();
     let failure: unknown;
+    /** What ended the stream, once it was opened. */
+    let rest: Promise<unknown> | undefined;
     try {
       await stream.send({
         open: {
@@ -70,7 +72,7 @@ export class FencesWorkload implements Workload {
       });
       const first = await next(answers);
       if (first?.opened === undefined || first.opened === null) return;
-      const rest = this.#drain(answers);
+      rest = this.#drain(answers);
       let at = first.opened.persisted;
       for (let pieces = random.below(6); pieces > 0; pieces--) {
         if (random.chance(0.5)) await pause(clock, random.fraction() * (random.chance(0.2) ? 500 : 5));
@@ -97,9 +99,11 @@ export class FencesWorkload implements Workload {
       }
       if (random.chance(0.85)) stream.end();
       else if (random.chance(0.5)) stream.incoming.cancel();
-      await rest;
+      failure = await rest;
     } catch (error) {
-      failure = await lastWord(stream, answers, error);
+      // What a failed send means, the stream's end says.
+      told(error);
+      failure = rest === undefined ? error : ((await rest) ?? error);
     } finally {
       stream.incoming.cancel();
     }
@@ -108,13 +112,21 @@ export class FencesWorkload implements Workload {
     world.coverage.count(`told ${reason}`);
     world.expect(
       "what fails, fails for a reason that the caller can act on",
-      UNLUCKY.has(reason) || reason === "UPLOAD_FENCED" || reason === "UPLOAD_NOT_FOUND" || reason === "OFFSET_MISMATCH",
+      UNLUCKY.has(reason) ||
+        reason === "UPLOAD_FENCED" ||
+        reason === "UPLOAD_NOT_FOUND" ||
+        reason === "OFFSET_MISMATCH",
       () => `stream ${mine.number}: ${String(failure)}`,
     );
   }
 
-  async #drain(answers: AsyncIterator<AppendResponse>): Promise<void> {
-    while ((await next(answers)) !== undefined);
+  async #drain(answers: AsyncIterator<AppendResponse>): Promise<unknown> {
+    try {
+      while ((await next(answers)) !== undefined);
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   }
 
   /** The driver's side has answered: this is when the barrier stands. */
@@ -127,11 +139,12 @@ export class FencesWorkload implements Workload {
       stream.openedAtBytes = message.opened.persisted;
       opened.push(stream);
     } else if (message.committed) {
-      const newest = opened[opened.length - 1];
+      // A stream opened at 0 may have begun the upload anew, after a commit whose answer was slow.
+      const next = opened[stream.rank + 1];
       this.#simulation.world.expect(
         "an older stream does not commit",
-        newest === stream || newest === undefined,
-        () => `stream ${stream.number} committed after stream ${newest?.number} was opened`,
+        next === undefined || next.openedAtBytes === 0,
+        () => `stream ${stream.number} committed after stream ${next?.number} was opened at ${next?.openedAtBytes}`,
       );
     } else if (message.progress && opened[opened.length - 1] !== stream) {
       this.#simulation.world.coverage.count("older stream told progress after the barrier");
@@ -148,7 +161,8 @@ export class FencesWorkload implements Workload {
         const read = await core.blobs.read(key);
         const bytes = await collect(read);
         const committer = this.#streams[Number(key.slice(2)) - 1];
-        if (committer === undefined) world.fail("bytes of an old fence never come after the barrier", `unknown key ${key}`);
+        if (committer === undefined)
+          world.fail("bytes of an old fence never come after the barrier", `unknown key ${key}`);
         else this.#check(committer, bytes);
       }
     } catch (error) {
@@ -166,8 +180,15 @@ export class FencesWorkload implements Workload {
     world.expect("what was never opened is never committed", committer.rank >= 0, () => `stream ${committer.number}`);
     for (let at = 0; at < bytes.length; at++) {
       const writer = this.#streams[(bytes[at] as number) - 1];
-      const sent = writer !== undefined && writer.uploadId === committer.uploadId && at < writer.sentToBytes && at >= writer.openedAtBytes;
-      const barrier = opened.find((later) => writer !== undefined && later.rank > writer.rank && later.rank <= committer.rank && later.openedAtBytes <= at);
+      const sent =
+        writer !== undefined &&
+        writer.uploadId === committer.uploadId &&
+        at < writer.sentToBytes &&
+        at >= writer.openedAtBytes;
+      const barrier = opened.find(
+        (later) =>
+          writer !== undefined && later.rank > writer.rank && later.rank <= committer.rank && later.openedAtBytes <= at,
+      );
       world.expect(
         "bytes of an old fence never come after the barrier",
         sent && writer.rank >= 0 && writer.rank <= committer.rank && barrier === undefined,
@@ -176,7 +197,9 @@ export class FencesWorkload implements Workload {
       );
       if (world.violation !== undefined) return;
     }
-    world.expect("a commit holds all that its stream has sent", bytes.length >= committer.openedAtBytes, () => keyOf(committer.number));
+    world.expect("a commit holds all that its stream has sent", bytes.length >= committer.openedAtBytes, () =>
+      keyOf(committer.number),
+    );
   }
 
   async #get(slot: CoreSlot, uploadId: string): Promise<void> {
@@ -193,7 +216,9 @@ export class FencesWorkload implements Workload {
       );
     } catch (error) {
       const reason = told(error);
-      world.expect("what fails, fails for a reason that the caller can act on", UNLUCKY.has(reason), () => String(error));
+      world.expect("what fails, fails for a reason that the caller can act on", UNLUCKY.has(reason), () =>
+        String(error),
+      );
     }
   }
 }
@@ -205,19 +230,4 @@ function keyOf(stream: number): string {
 async function next(answers: AsyncIterator<AppendResponse>): Promise<AppendResponse | undefined> {
   const result = await answers.next();
   return result.done ? undefined : result.value;
-}
-
-/** What a failed send means, the stream's end says. */
-async function lastWord(
-  _stream: AppendStream,
-  answers: AsyncIterator<AppendResponse>,
-  error: unknown,
-): Promise<unknown> {
-  if (!(error instanceof OutriggerError)) throw error;
-  try {
-    while ((await next(answers)) !== undefined);
-  } catch (last) {
-    return last;
-  }
-  return error;
 }

@@ -4,21 +4,25 @@
  */
 import { createHash } from "node:crypto";
 import type { MetaCondition, MetaOperation } from "../../../client/contract.ts";
-import { type Change, History, type Want, type WriteInHistory } from "../history.ts";
+import { type Change, History, type ReadInHistory, type Want, type WriteInHistory } from "../history.ts";
 import type { Task } from "../plan.ts";
 import { idFrom } from "../processes.ts";
 import { Random } from "../random.ts";
 import { type CoreSlot, pause, type Simulation, told, UNLUCKY, type Workload } from "../simulation.ts";
 
 const META_KEYS = ["m/0", "m/1", "m/2"];
-const BLOB_KEYS = ["b/0", "b/1"];
+/** Two that everybody fights for; many for many uploads at once. */
+const blobKeys = (count: number) => Array.from({ length: count }, (_, i) => `b/${String(i).padStart(2, "0")}`);
 /** Beyond a write's own not-after: how far clocks are off, and what is between the check and the disk. */
 const SLACK_MS = 5_000;
 const UNARY_MS = 10_000;
-const COMMIT_MS = 60_000;
+/** As the client gives a commit. */
+const COMMIT_MS = 15 * 60_000;
 
 interface UploadRecord {
   readonly id: string;
+  /** Its commit in the history. */
+  write: WriteInHistory | undefined;
   /** Somebody asked to abort it. */
   aborted: boolean;
 }
@@ -26,7 +30,9 @@ interface UploadRecord {
 export class StoresWorkload implements Workload {
   readonly #simulation: Simulation;
   readonly #meta: History;
-  readonly #blobs: History;
+  readonly #blobKeys: readonly string[];
+  /** One of all keys where a move may touch two, else one for each. */
+  readonly #blobs: readonly History[];
   readonly #etags = new Map<string, number>();
   /** Content of a value by its text. */
   #values = 0;
@@ -36,8 +42,19 @@ export class StoresWorkload implements Workload {
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
+    simulation.watch.onBegunAnew = (uploadId) => this.#begunAnew(uploadId);
     this.#meta = new History(simulation.world, "meta store is one atomic map", META_KEYS.length);
-    this.#blobs = new History(simulation.world, "blob store is one atomic map", BLOB_KEYS.length);
+    const shared = simulation.plan.kind === "stores";
+    this.#blobKeys = blobKeys(shared ? 2 : 24);
+    this.#blobs = shared
+      ? [new History(simulation.world, "blob store is one atomic map", this.#blobKeys.length)]
+      : this.#blobKeys.map(() => new History(simulation.world, "blob store is one atomic map", 1));
+  }
+
+  /** A commit whose answer was lost, where nothing tells that it had taken effect, is done again: 3, 11, 3. */
+  #begunAnew(uploadId: string): void {
+    this.#simulation.world.coverage.count("push begun anew after a lost commit");
+    this.#uploads.find(({ id }) => id === uploadId)?.write?.repeats();
   }
 
   async task(task: Task, slot: CoreSlot): Promise<void> {
@@ -54,13 +71,13 @@ export class StoresWorkload implements Workload {
       case "blob push in two":
         return this.#pushInTwo(slot, random);
       case "blob read":
-        return this.#read(slot, random.below(BLOB_KEYS.length), random);
+        return this.#read(slot, random.below(this.#blobKeys.length), random);
       case "blob put":
         return this.#put(slot, random);
       case "blob stat":
         return this.#stat(slot);
       case "blob delete":
-        return this.#delete(slot, random.below(BLOB_KEYS.length));
+        return this.#delete(slot, random.below(this.#blobKeys.length));
       case "blob list":
         return this.#list(slot);
       case "blob move":
@@ -75,7 +92,7 @@ export class StoresWorkload implements Workload {
   async finish(slot: CoreSlot): Promise<void> {
     await this.#metaGet(slot, [0, 1, 2]);
     await this.#metaList(slot);
-    for (let key = 0; key < BLOB_KEYS.length; key++) await this.#read(slot, key, undefined);
+    for (let key = 0; key < this.#blobKeys.length; key++) await this.#read(slot, key, undefined);
     await this.#stat(slot);
     await this.#list(slot);
   }
@@ -110,7 +127,7 @@ export class StoresWorkload implements Workload {
     const write = this.#begin(this.#meta, slot, changes, UNARY_MS);
     try {
       const etags = await core.meta.write(operations, { requestId: request });
-      puts.forEach((content, index) => this.#etag("m", (changes[index] as Change).key, etags[index] ?? "", content));
+      for (const [index, content] of puts) this.#etag("m", (changes[index] as Change).key, etags[index] ?? "", content);
       const onlyDeletes = puts.size === 0;
       // Who loses the answer to a delete finds the key gone, by whomever.
       if (onlyDeletes && this.#disturbed(request)) write.unknown(UNARY_MS);
@@ -161,7 +178,9 @@ export class StoresWorkload implements Workload {
     const { core } = slot;
     if (core === undefined) return;
     const reads = META_KEYS.map((_, key) => this.#meta.beginRead([key]));
-    const forget = slot.life.onDeath(() => reads.forEach((read) => read.failed()));
+    const forget = slot.life.onDeath(() => {
+      for (const read of reads) read.failed();
+    });
     try {
       const { items } = await core.meta.list({ prefix: "m/" }, { requestId: this.#request() });
       META_KEYS.forEach((name, key) => {
@@ -192,19 +211,19 @@ export class StoresWorkload implements Workload {
   async #push(slot: CoreSlot, random: Random): Promise<void> {
     const { core } = slot;
     if (core === undefined) return;
-    const key = random.below(BLOB_KEYS.length);
+    const key = random.below(this.#blobKeys.length);
     const content = this.#content(random);
     const bytes = this.#contents[content] as Buffer;
     const wrong = random.chance(0.06);
     const ifAbsent = random.chance(0.4);
     const upload = this.#upload(random);
     const request = this.#request();
-    const write = this.#begin(
-      this.#blobs,
+    const write = this.#beginBlob(
       slot,
       [{ key, put: content, ...(ifAbsent && { want: "same or absent" as const }) }],
       COMMIT_MS,
     );
+    upload.write = write;
     try {
       const { committed } = await core.blobs.append(
         {
@@ -214,7 +233,7 @@ export class StoresWorkload implements Workload {
           offsetBytes: 0,
           body: this.#body(slot, bytes, random),
           commit: {
-            key: BLOB_KEYS[key] as string,
+            key: this.#blobKeys[key] as string,
             digest: wrong ? digestOf(Buffer.from("another")) : digestOf(bytes),
             ...(random.chance(0.5) && { sizeBytes: bytes.length }),
             ifAbsent,
@@ -235,7 +254,7 @@ export class StoresWorkload implements Workload {
     const { core } = slot;
     const { world } = this.#simulation;
     if (core === undefined) return;
-    const key = random.below(BLOB_KEYS.length);
+    const key = random.below(this.#blobKeys.length);
     const content = this.#content(random);
     const bytes = this.#contents[content] as Buffer;
     const cut = random.below(bytes.length);
@@ -254,10 +273,19 @@ export class StoresWorkload implements Workload {
         { requestId: this.#request() },
       );
       acknowledged = persistedBytes;
-      world.expect("a part that is answered is persisted", persistedBytes === cut, () => `${persistedBytes} of ${cut} bytes`);
+      world.expect(
+        "a part that is answered is persisted",
+        persistedBytes === cut,
+        () => `${persistedBytes} of ${cut} bytes`,
+      );
     } catch (error) {
       uncertain = true;
-      this.#allow("push of a part", told(error), upload.aborted ? ["UPLOAD_FENCED", "UPLOAD_NOT_FOUND", "UPLOAD_LOST"] : [], error);
+      this.#allow(
+        "push of a part",
+        told(error),
+        upload.aborted ? ["UPLOAD_FENCED", "UPLOAD_NOT_FOUND", "UPLOAD_LOST"] : [],
+        error,
+      );
     }
     await pause(slot.life.clock, random.fraction() * 300);
     const other = random.pick(this.#simulation.cores);
@@ -266,17 +294,25 @@ export class StoresWorkload implements Workload {
     try {
       const found = await other.core.blobs.getUpload(upload.id, { requestId: this.#request() });
       if (found === undefined) {
-        world.expect("an upload that was acknowledged is found", uncertain || upload.aborted, () => `upload ${upload.id} is unknown`);
+        world.expect(
+          "an upload that was acknowledged is found",
+          uncertain || upload.aborted,
+          () => `upload ${upload.id} is unknown`,
+        );
         return;
       }
       offset = found.persistedBytes;
-      world.expect("persisted never falls", offset >= acknowledged || upload.aborted, () => `upload ${upload.id}: ${offset} after ${acknowledged}`);
+      world.expect(
+        "persisted never falls",
+        offset >= acknowledged || upload.aborted,
+        () => `upload ${upload.id}: ${offset} after ${acknowledged}`,
+      );
       world.expect("persisted bytes were sent", offset <= cut, () => `upload ${upload.id}: ${offset} of ${cut}`);
     } catch (error) {
       this.#allow("get of an upload", told(error), [], error);
       return;
     }
-    const write = this.#begin(this.#blobs, other, [{ key, put: content }], COMMIT_MS);
+    const write = this.#beginBlob(other, [{ key, put: content }], COMMIT_MS);
     try {
       const { committed } = await other.core.blobs.append(
         {
@@ -285,7 +321,7 @@ export class StoresWorkload implements Workload {
           algorithm: "sha256",
           offsetBytes: offset,
           body: this.#body(other, bytes.subarray(offset), random),
-          commit: { key: BLOB_KEYS[key] as string, digest: digestOf(bytes), sizeBytes: bytes.length },
+          commit: { key: this.#blobKeys[key] as string, digest: digestOf(bytes), sizeBytes: bytes.length },
         },
         { requestId: this.#request() },
       );
@@ -299,7 +335,9 @@ export class StoresWorkload implements Workload {
   #committed(
     key: number,
     content: number,
-    committed: { readonly info: { readonly sizeBytes: number; readonly etag: string }; readonly digest: string } | undefined,
+    committed:
+      | { readonly info: { readonly sizeBytes: number; readonly etag: string }; readonly digest: string }
+      | undefined,
   ): void {
     const bytes = this.#contents[content] as Buffer;
     this.#simulation.world.expect(
@@ -336,15 +374,19 @@ export class StoresWorkload implements Workload {
   async #put(slot: CoreSlot, random: Random): Promise<void> {
     const { core } = slot;
     if (core === undefined) return;
-    const key = random.below(BLOB_KEYS.length);
+    const key = random.below(this.#blobKeys.length);
     const content = this.#content(random);
     const bytes = this.#contents[content] as Buffer;
     const ifAbsent = random.chance(0.4);
     const request = this.#request();
-    const write = this.#begin(this.#blobs, slot, [{ key, put: content, ...(ifAbsent && { want: "absent" as const }) }], UNARY_MS);
+    const write = this.#beginBlob(
+      slot,
+      [{ key, put: content, ...(ifAbsent && { want: "absent" as const }) }],
+      UNARY_MS,
+    );
     try {
       const info = await core.blobs.put(
-        BLOB_KEYS[key] as string,
+        this.#blobKeys[key] as string,
         bytes,
         { digest: digestOf(bytes), ...(ifAbsent && { condition: { ifAbsent: true } }) },
         { requestId: request },
@@ -365,19 +407,26 @@ export class StoresWorkload implements Workload {
     const { core } = slot;
     const { world } = this.#simulation;
     if (core === undefined) return;
-    const inHistory = this.#blobs.beginRead([key]);
+    const inHistory = this.#readBlob(key);
     const forget = slot.life.onDeath(() => inHistory.failed());
     const offsetBytes = random?.chance(0.3) ? random.below(8) : 0;
     const limitBytes = random?.chance(0.2) ? random.below(60) : undefined;
     try {
       const read = await core.blobs.read(
-        BLOB_KEYS[key] as string,
+        this.#blobKeys[key] as string,
         { offsetBytes, ...(limitBytes !== undefined && { limitBytes }) },
         { requestId: this.#request() },
       );
       const content = this.#contents.findIndex((bytes) => bytes.length === read.info.sizeBytes);
-      const wanted = this.#contents[content]?.subarray(offsetBytes, limitBytes === undefined ? undefined : offsetBytes + limitBytes);
-      world.expect("a blob is one that was pushed", content > 0, () => `${read.info.sizeBytes} bytes at ${BLOB_KEYS[key]}`);
+      const wanted = this.#contents[content]?.subarray(
+        offsetBytes,
+        limitBytes === undefined ? undefined : offsetBytes + limitBytes,
+      );
+      world.expect(
+        "a blob is one that was pushed",
+        content > 0,
+        () => `${read.info.sizeBytes} bytes at ${this.#blobKeys[key]}`,
+      );
       this.#etag("b", key, read.info.etag, content);
       inHistory.saw([content]);
       const pieces: Buffer[] = [];
@@ -404,7 +453,7 @@ export class StoresWorkload implements Workload {
   async #stat(slot: CoreSlot): Promise<void> {
     const { core } = slot;
     if (core === undefined) return;
-    await this.#lookAtBlobs(slot, () => core.blobs.stat(BLOB_KEYS, { requestId: this.#request() }));
+    await this.#lookAtBlobs(slot, () => core.blobs.stat(this.#blobKeys, { requestId: this.#request() }));
   }
 
   async #list(slot: CoreSlot): Promise<void> {
@@ -412,7 +461,7 @@ export class StoresWorkload implements Workload {
     if (core === undefined) return;
     await this.#lookAtBlobs(slot, async () => {
       const { items } = await core.blobs.list({ prefix: "b/" }, { requestId: this.#request() });
-      return BLOB_KEYS.map((name) => items.find((item) => item.key === name));
+      return this.#blobKeys.map((name) => items.find((item) => item.key === name));
     });
   }
 
@@ -420,8 +469,10 @@ export class StoresWorkload implements Workload {
     slot: CoreSlot,
     look: () => Promise<readonly ({ readonly sizeBytes: number; readonly etag: string } | undefined)[]>,
   ): Promise<void> {
-    const reads = BLOB_KEYS.map((_, key) => this.#blobs.beginRead([key]));
-    const forget = slot.life.onDeath(() => reads.forEach((read) => read.failed()));
+    const reads = this.#blobKeys.map((_, key) => this.#readBlob(key));
+    const forget = slot.life.onDeath(() => {
+      for (const read of reads) read.failed();
+    });
     try {
       const infos = await look();
       infos.forEach((info, key) => {
@@ -445,9 +496,9 @@ export class StoresWorkload implements Workload {
     const { core } = slot;
     if (core === undefined) return;
     const request = this.#request();
-    const write = this.#begin(this.#blobs, slot, [{ key, put: 0 }], UNARY_MS);
+    const write = this.#beginBlob(slot, [{ key, put: 0 }], UNARY_MS);
     try {
-      await core.blobs.delete([BLOB_KEYS[key] as string], { requestId: request });
+      await core.blobs.delete([this.#blobKeys[key] as string], { requestId: request });
       write.applied(this.#disturbed(request));
     } catch (error) {
       this.#allow("delete", told(error), [], error);
@@ -458,10 +509,9 @@ export class StoresWorkload implements Workload {
   async #move(slot: CoreSlot, random: Random): Promise<void> {
     const { core } = slot;
     if (core === undefined) return;
-    const from = random.below(BLOB_KEYS.length);
+    const from = random.below(this.#blobKeys.length);
     const to = 1 - from;
-    const write = this.#begin(
-      this.#blobs,
+    const write = this.#beginBlob(
       slot,
       [
         { key: to, put: { from } },
@@ -470,7 +520,9 @@ export class StoresWorkload implements Workload {
       UNARY_MS,
     );
     try {
-      await core.blobs.move(BLOB_KEYS[from] as string, BLOB_KEYS[to] as string, { requestId: this.#request() });
+      await core.blobs.move(this.#blobKeys[from] as string, this.#blobKeys[to] as string, {
+        requestId: this.#request(),
+      });
       // The stream may have broken and been asked again: whether this one did it is not told.
       write.unknown(this.#last(UNARY_MS));
     } catch (error) {
@@ -494,6 +546,20 @@ export class StoresWorkload implements Workload {
 
   // What the tasks share.
 
+  #readBlob(key: number): ReadInHistory {
+    return this.#blobs.length === 1 ? this.#history(0).beginRead([key]) : this.#history(key).beginRead([0]);
+  }
+
+  #beginBlob(slot: CoreSlot, changes: readonly Change[], ms: number): WriteInHistory {
+    if (this.#blobs.length === 1) return this.#begin(this.#history(0), slot, changes, ms);
+    const [change] = changes as [Change];
+    return this.#begin(this.#history(change.key), slot, [{ ...change, key: 0 }], ms);
+  }
+
+  #history(index: number): History {
+    return this.#blobs[index] as History;
+  }
+
   /** A write of the history that nobody hears of any more when its core dies. */
   #begin(history: History, slot: CoreSlot, changes: readonly Change[], ms: number): WriteInHistory {
     const write = history.beginWrite(changes, Number.POSITIVE_INFINITY);
@@ -512,6 +578,9 @@ export class StoresWorkload implements Workload {
     return {
       applied: (disturbed: boolean) => once(() => write.applied(disturbed, this.#last(ms))),
       refused: (index?: number) => once(() => write.refused(index)),
+      repeats: () => {
+        if (open) write.repeats();
+      },
       unknown: () => once(() => write.unknown(last())),
     } as WriteInHistory;
   }
@@ -534,7 +603,13 @@ export class StoresWorkload implements Workload {
 
   #storm(): boolean {
     const { plan } = this.#simulation;
-    return plan.faults.length > 0 || plan.weather.cut > 0 || plan.weather.hole > 0 || plan.weather.late > 0 || plan.backendFaults > 0;
+    return (
+      plan.faults.length > 0 ||
+      plan.weather.cut > 0 ||
+      plan.weather.hole > 0 ||
+      plan.weather.late > 0 ||
+      plan.backendFaults > 0
+    );
   }
 
   #request(): string {
@@ -546,7 +621,7 @@ export class StoresWorkload implements Workload {
   }
 
   #upload(random: Random): UploadRecord {
-    const upload = { id: idFrom(random), aborted: false };
+    const upload = { id: idFrom(random), write: undefined, aborted: false };
     this.#uploads.push(upload);
     return upload;
   }
