@@ -42,6 +42,8 @@ export function supervise(options: SupervisorOptions): Supervisor {
   const gone = deferred<void>();
   let child: ChildProcess | undefined;
   let timer: NodeJS.Timeout | undefined;
+  /** Lines of a start: a failed one's last line is told by `ready`, not twice. */
+  const held: string[] = [];
   let wasReady = false;
   let stopping = false;
   let delayMs = FIRST_DELAY_MS;
@@ -53,13 +55,16 @@ export function supervise(options: SupervisorOptions): Supervisor {
     const startedMs = performance.now();
     let lastLine = "";
     const onLine = (line: string) => {
-      if (line.trim() !== "") lastLine = line;
-      options.onLine(line);
+      if (line.trim() === "") return;
+      lastLine = line;
+      if (wasReady) options.onLine(line);
+      else held.push(line);
     };
     readLines(current.stdout, onLine);
     readLines(current.stderr, onLine);
     const isUp = (address: string) => {
       wasReady = true;
+      for (const line of held.splice(0)) options.onLine(line);
       first.resolve(address);
     };
     current.on("message", (message) => {
@@ -97,6 +102,7 @@ export function supervise(options: SupervisorOptions): Supervisor {
     if (!wasReady) {
       stopping = true;
       gone.resolve();
+      for (const line of held.slice(0, -1)) options.onLine(line);
       first.reject(new Failure(`the ${options.name} does not start: ${reason}`));
       return;
     }

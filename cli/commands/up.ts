@@ -6,6 +6,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
+import { configSources } from "../config-options.ts";
 import { Failure, UsageFailure } from "../failure.ts";
 import { prettyLine } from "../log-lines.ts";
 import { spawnSelf } from "../self.ts";
@@ -32,17 +33,28 @@ export function define(command: Command): void {
     .option("--listen <host:port>", "where the registry listens", "127.0.0.1:5000")
     .option("--anonymous <pull|push>", "what callers without a login may do, beyond loopback")
     .option("--htpasswd <file>", "who may log in")
-    .option("--log-level <level>", "trace, debug, info, warn or error", "warn")
+    .option("--log-level <level>", "debug, info, warn, error or silent", "warn")
     .option("--json-logs", "write log lines as JSON, as they come")
     .action(up);
 }
 
 async function up(options: UpOptions): Promise<void> {
   const listen = parseListen(options.listen);
-  await assertFree(listen);
   const data = resolve(options.data);
+  const registryFlags = [
+    ...["--local-root", data, "--cores", "one", "--listen", options.listen],
+    ...(options.anonymous === undefined ? [] : ["--anonymous", options.anonymous]),
+    ...(options.htpasswd === undefined ? [] : ["--htpasswd", options.htpasswd]),
+  ];
+  await assertFree(listen);
+  await assertRegistryStarts(options);
   const fresh = await claimFolder(data);
   const socket = await shortSocketPath(join(data, "driver.sock"), tmpdir());
+  if (await accepts(socket.path)) {
+    throw new Failure(
+      `the driver does not start: another one serves ${data} already, at ${socket.path}; stop it, or name another folder with --data`,
+    );
+  }
   const env = { ...process.env, OUTRIGGER_LOG_LEVEL: options.logLevel };
   const running: Supervisor[] = [];
   const stopped = waitForStop(running);
@@ -66,15 +78,11 @@ async function up(options: UpOptions): Promise<void> {
       // A driver is not to be told that it is supervised: it is reached when its socket is.
       async () => ((await accepts(socket.path)) ? socket.path : undefined),
     );
-    await Promise.race([driver.ready, stopped]);
-    const registry = run("registry", [
-      "registry",
-      ...["--blobs", `unix://${socket.path}`, "--local-root", data, "--cores", "one", "--listen", options.listen],
-      ...(options.anonymous === undefined ? [] : ["--anonymous", options.anonymous]),
-      ...(options.htpasswd === undefined ? [] : ["--htpasswd", options.htpasswd]),
-    ]);
+    if ((await Promise.race([driver.ready, stopped])) === undefined) return;
+    const registry = run("registry", ["registry", "--blobs", `unix://${socket.path}`, ...registryFlags]);
     const address = await Promise.race([registry.ready, stopped]);
-    if (address !== undefined) greet(address, data);
+    if (address === undefined) return;
+    greet(address, data);
     await stopped;
   } finally {
     // The registry first: its last requests still need the driver.
@@ -83,6 +91,14 @@ async function up(options: UpOptions): Promise<void> {
     await second?.stop(DRIVER_GRACE_MS);
     await releaseSocket(socket);
   }
+}
+
+/** Finds what the registry would refuse before anything is made. @throws ConfigError */
+async function assertRegistryStarts({ listen, anonymous, htpasswd, logLevel }: UpOptions): Promise<void> {
+  const { loadConfig } = await import("../../registry/config.ts");
+  const flags = { listen, anonymous, htpasswd, logLevel };
+  const { overrides } = configSources({ blobs: "unix:///to-be-made", ...flags });
+  await loadConfig({ env: process.env, overrides: overrides ?? {} });
 }
 
 function greet(address: string, data: string): void {

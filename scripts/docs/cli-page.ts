@@ -7,7 +7,7 @@ const EXIT_CODES = `Exit codes: 0 done, 1 failed (one line on stderr says what t
 the stack traces.`;
 
 export async function cliPage(): Promise<string> {
-  const program = new Command("outrigger").configureHelp({ helpWidth: 100 });
+  const program = new Command("outrigger").enablePositionalOptions().configureHelp({ helpWidth: 100 });
   const sections: string[] = [];
   for (const entry of commands) {
     const command = program.command(entry.name).description(entry.summary);

@@ -69,11 +69,12 @@ function fileSection(text: string): string {
 /** A comment as Markdown: paragraphs, and each rule as an item under its id. */
 function prose(lines: readonly string[]): string {
   const out: string[] = [];
+  let inRule = false;
   for (const line of lines) {
     const [, id, rule] = /^MUST \[([a-z0-9.]+)\] (.*)$/.exec(line) ?? [];
-    if (id !== undefined && rule !== undefined) out.push(`- **${id}** ${rule}`);
-    else if (out.at(-1)?.startsWith("- ") && line !== "") out.push(`  ${line}`);
-    else out.push(line);
+    inRule = id !== undefined || (inRule && line !== "");
+    if (id !== undefined) out.push(`- **${id}** ${rule}`);
+    else out.push(inRule ? `  ${line}` : line);
   }
   return `${out.join("\n").trim()}\n`;
 }
