@@ -55,7 +55,7 @@ export class UploadBudget {
       };
       signal.addEventListener("abort", leave, { once: true });
       this.#waiting.push(enter);
-      this.#relieve();
+      this.#relieve(1);
     });
   }
 
@@ -67,7 +67,11 @@ export class UploadBudget {
     this.#relieve();
   }
 
-  #relieve(): void {
+  /**
+   * @param atLeast so many more are asked in any case: a driver that hangs answers no flush, and what its uploads hold is
+   * not on its way back
+   */
+  #relieve(atLeast = 0): void {
     if (this.#waiting.length === 0) return;
     let comingBack = 0;
     const others: Share[] = [];
@@ -76,8 +80,8 @@ export class UploadBudget {
       else if (share.heldBytes > 0 && share.isLive) others.push(share);
     }
     others.sort((a, b) => b.heldBytes - a.heldBytes);
-    for (const share of others) {
-      if (comingBack >= this.totalBytes * WANTED_BACK) return;
+    for (const [index, share] of others.entries()) {
+      if (index >= atLeast && comingBack >= this.totalBytes * WANTED_BACK) return;
       comingBack += share.heldBytes;
       share.ask();
     }

@@ -7,18 +7,16 @@ import type { ReadResponse } from "../proto/gen/outrigger/blob/v1/ReadResponse.t
 
 /** AppendRequest{chunk{offset, data}}: chunk is field 2 of AppendRequest; offset is 1 and data is 2 of Chunk. */
 export function encodeChunk(offset: number, data: Uint8Array): Buffer {
-  const inner = 1 + varintLength(offset) + (data.length === 0 ? 0 : 1 + varintLength(data.length) + data.length);
+  const inner = 1 + varintLength(offset) + 1 + varintLength(data.length) + data.length;
   const message = Buffer.allocUnsafe(1 + varintLength(inner) + inner);
   let at = 0;
   message[at++] = 0x12;
   at = writeVarint(message, at, inner);
   message[at++] = 0x08;
   at = writeVarint(message, at, offset);
-  if (data.length > 0) {
-    message[at++] = 0x12;
-    at = writeVarint(message, at, data.length);
-    message.set(data, at);
-  }
+  message[at++] = 0x12;
+  at = writeVarint(message, at, data.length);
+  message.set(data, at);
   return message;
 }
 
