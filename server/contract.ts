@@ -120,11 +120,20 @@ export interface BlobDriver extends Store {
   /**
    * Opens the upload, making it if it is unknown and `create` is set. The host never has two open handles of one upload
    * in one process: the older one is closed before the newer one is asked for.
-   * @throws UPLOAD_NOT_FOUND when it is unknown and create is not set
+   * A driver that claims REPLICAS keeps sender and attempt with the upload, since a late Open may reach another replica
+   * than the newer one did [blob.append.05]; within one process the host compares them.
+   * @throws UPLOAD_NOT_FOUND when it is unknown and create is not set; UPLOAD_FENCED when the attempt is not above the
+   * highest of the same sender
    */
   open(
     uploadId: string,
-    options: { readonly create: boolean; readonly key?: string; readonly sizeBytes?: number },
+    options: {
+      readonly create: boolean;
+      readonly key?: string;
+      readonly sizeBytes?: number;
+      readonly sender?: string;
+      readonly attempt?: number;
+    },
     call: CallContext,
   ): Promise<Upload>;
   /** Takes the upload and its bytes away; an unknown one is fine. */

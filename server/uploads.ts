@@ -313,7 +313,7 @@ interface OpenRequest {
   readonly attempt: number;
   readonly algorithm: Algorithm;
   readonly notAfterMs: number;
-  readonly how: { readonly create: boolean; readonly key?: string; readonly sizeBytes?: number };
+  readonly how: Parameters<BlobDriver["open"]>[1];
 }
 
 /** [blob.append.01], [blob.append.22] */
@@ -326,14 +326,17 @@ function readOpen(request: AppendRequest | undefined): OpenRequest {
   const algorithm = open.algorithm === "" ? "sha256" : open.algorithm;
   if (!isAlgorithm(algorithm)) throw invalidField("open.algorithm", "is neither sha256 nor sha512");
   if (open.key !== "") assertKey(open.key);
+  const attempt = fields.safeInteger("open.attempt", open.attempt);
   return {
     uploadId: open.uploadId,
     sender: open.sender,
-    attempt: fields.safeInteger("open.attempt", open.attempt),
+    attempt,
     algorithm,
     notAfterMs: fields.safeInteger("open.not_after_ms", open.notAfterMs),
     how: {
       create: open.create,
+      sender: open.sender,
+      attempt,
       ...(open.key === "" ? {} : { key: open.key }),
       ...(open.size === undefined ? {} : { sizeBytes: fields.safeInteger("open.size", open.size) }),
     },

@@ -90,7 +90,9 @@ export class SimDisk {
   #changes: NameChange[] = [];
   #inodes = 1n;
   #boots = 1;
-  readonly #locks = new Map<string, { readonly life: Life; freed: (() => void)[] }>();
+  readonly #locks = new Map<string, { readonly life: Life }>();
+  /** Operations that the kernel has and has not done yet. */
+  readonly #underWay = new Map<Life, number>();
 
   constructor(world: World, random: Random) {
     this.#world = world;
@@ -106,6 +108,8 @@ export class SimDisk {
   /** The processes on the machine are dead already. */
   losePower(): void {
     this.#boots++;
+    this.#underWay.clear();
+    this.#locks.clear();
     const random = this.#random;
     const inOrder = random.chance(0.5);
     let kept = random.below(this.#changes.length + 1);
@@ -178,8 +182,12 @@ export class SimDisk {
         return Promise.reject(error);
       }
     }
+    const boots = this.#boots;
+    this.#underWay.set(life, (this.#underWay.get(life) ?? 0) + 1);
     return new Promise((resolve, reject) => {
       this.#world.after(delayMs, () => {
+        this.#underWay.set(life, (this.#underWay.get(life) ?? 1) - 1);
+        if (boots !== this.#boots) return;
         // What a killed process had asked for may still happen.
         if (!life.alive && random.chance(0.5)) return;
         let result: Result;
@@ -264,8 +272,14 @@ export class SimDisk {
   /** @internal */
   syncFolder(path: string): void {
     const folder = this.folder(path);
+    const touched = (change: NameChange) => change.from?.folder === folder || change.to?.folder === folder;
+    // What is safe of a node stands on what happened to it before: no second name of it may come back.
+    const last = new Map<Node, NameChange>();
+    for (const change of this.#changes) if (touched(change)) last.set(change.node, change);
     this.#changes = this.#changes.filter((change) => {
-      if (change.from?.folder !== folder && change.to?.folder !== folder) return true;
+      const upTo = last.get(change.node);
+      if (upTo === undefined) return true;
+      if (upTo === change) last.delete(change.node);
       applyTo(change, (of) => of.synced);
       return false;
     });
@@ -302,13 +316,14 @@ export class SimDisk {
     for (;;) {
       signal?.throwIfAborted();
       const held = this.#locks.get(path);
-      if (held === undefined || !held.life.alive) break;
+      // A killed process ends, and gives its locks up, once the kernel is through with what it had asked for.
+      if (held === undefined || (!held.life.alive && (this.#underWay.get(held.life) ?? 0) === 0)) break;
       if (this.#world.nowMs >= deadlineMs) throw new DiskLocked(`${path} is locked by ${held.life.name}`);
       await new Promise<void>((resolve) => {
         life.after(50, resolve);
       });
     }
-    const mine = { life, freed: [] };
+    const mine = { life };
     this.#locks.set(path, mine);
     return {
       release: async () => {

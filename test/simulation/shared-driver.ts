@@ -32,6 +32,8 @@ interface StoredUpload {
   readonly version: number;
   readonly data: Buffer;
   readonly usedMs: number;
+  /** Highest attempt by sender. */
+  readonly attempts: Readonly<Record<string, number>>;
 }
 
 /** Bugs that the simulation plants here to see whether it finds them. */
@@ -212,12 +214,16 @@ class SharedBlobs implements BlobDriver {
     });
   }
 
-  async open(uploadId: string, { create }: { readonly create: boolean }, call: CallContext): Promise<Upload> {
+  async open(uploadId: string, options: Parameters<BlobDriver["open"]>[1], call: CallContext): Promise<Upload> {
+    const { create, sender = "", attempt = 0 } = options;
     const backend = this.#backend;
     const state = await backend.ask(this.#life, call, () => {
       const before = backend.uploads.get(uploadId);
       if (before === undefined && !create) throw new OutriggerError("UPLOAD_NOT_FOUND", uploadId);
-      const after = { version: backend.stamp(), data: before?.data ?? Buffer.alloc(0), usedMs: backend.nowMs() };
+      if (attempt <= (before?.attempts[sender] ?? -1)) throw new OutriggerError("UPLOAD_FENCED", "a late attempt");
+      const attempts = { ...before?.attempts, [sender]: attempt };
+      const data = before?.data ?? Buffer.alloc(0);
+      const after = { version: backend.stamp(), data, usedMs: backend.nowMs(), attempts };
       backend.uploads.set(uploadId, after);
       return after;
     });
@@ -321,7 +327,7 @@ class SharedUpload implements Upload {
     const state = await this.#backend.ask(this.#life, undefined, () => {
       const before = this.#mine();
       const data = Buffer.concat([before.data, piece]);
-      const after = { version: this.#backend.stamp(), data, usedMs: this.#backend.nowMs() };
+      const after = { ...before, version: this.#backend.stamp(), data, usedMs: this.#backend.nowMs() };
       if (this.#backend.bugs.noFence) Object.assign(after, { version: before.version });
       this.#backend.uploads.set(this.#uploadId, after);
       return after;

@@ -14,9 +14,11 @@ const UPLOADS = ["upload-0", "upload-1"];
 interface Stream {
   readonly number: number;
   readonly uploadId: string;
-  /** Rank among the answers to Open, in the order the drivers gave them; -1: not answered. */
+  /** Of its answer to Open, among all, in the order the drivers gave them; -1: not answered. */
   rank: number;
   openedAtBytes: number;
+  /** How many answers to Open of any stream had been given when this one's Open was sent. */
+  sentAfter: number;
   sentToBytes: number;
 }
 
@@ -25,6 +27,8 @@ export class FencesWorkload implements Workload {
   readonly #streams: Stream[] = [];
   /** Streams by upload in the order in which their Open was answered. */
   readonly #opened = new Map<string, Stream[]>(UPLOADS.map((id) => [id, []]));
+
+  #answers = 0;
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
@@ -47,7 +51,14 @@ export class FencesWorkload implements Workload {
     const { world } = this.#simulation;
     if (core === undefined || this.#streams.length >= 250) return;
     const uploadId = random.pick(UPLOADS);
-    const mine: Stream = { number: this.#streams.length + 1, uploadId, rank: -1, openedAtBytes: 0, sentToBytes: 0 };
+    const mine: Stream = {
+      number: this.#streams.length + 1,
+      uploadId,
+      rank: -1,
+      openedAtBytes: 0,
+      sentAfter: this.#answers,
+      sentToBytes: 0,
+    };
     this.#streams.push(mine);
     const clock = slot.life.clock;
     const stream = core.transport.append({
@@ -135,18 +146,20 @@ export class FencesWorkload implements Workload {
     if (stream === undefined) return;
     const opened = this.#opened.get(stream.uploadId) as Stream[];
     if (message.opened) {
-      stream.rank = opened.length;
+      stream.rank = this.#answers++;
       stream.openedAtBytes = message.opened.persisted;
       opened.push(stream);
     } else if (message.committed) {
-      // A stream opened at 0 may have begun the upload anew, after a commit whose answer was slow.
-      const next = opened[stream.rank + 1];
+      const newer = opened.filter((other) => isNewer(other, stream));
+      // One that was opened at 0 may have begun the upload anew, after a commit whose answer was slow.
+      const anew = opened.some((other) => other.rank > stream.rank && other.openedAtBytes === 0);
       this.#simulation.world.expect(
         "an older stream does not commit",
-        next === undefined || next.openedAtBytes === 0,
-        () => `stream ${stream.number} committed after stream ${next?.number} was opened at ${next?.openedAtBytes}`,
+        anew || newer.length === 0,
+        () =>
+          `stream ${stream.number} committed after stream ${newer[0]?.number} was opened at ${newer[0]?.openedAtBytes}`,
       );
-    } else if (message.progress && opened[opened.length - 1] !== stream) {
+    } else if (message.progress && opened.some((other) => isNewer(other, stream))) {
       this.#simulation.world.coverage.count("older stream told progress after the barrier");
     }
   }
@@ -186,14 +199,17 @@ export class FencesWorkload implements Workload {
         at < writer.sentToBytes &&
         at >= writer.openedAtBytes;
       const barrier = opened.find(
-        (later) =>
-          writer !== undefined && later.rank > writer.rank && later.rank <= committer.rank && later.openedAtBytes <= at,
+        (other) =>
+          writer !== undefined &&
+          isNewer(other, writer) &&
+          (other === committer || isNewer(committer, other)) &&
+          other.openedAtBytes <= at,
       );
       world.expect(
         "bytes of an old fence never come after the barrier",
-        sent && writer.rank >= 0 && writer.rank <= committer.rank && barrier === undefined,
+        sent && writer.rank >= 0 && !isNewer(writer, committer) && barrier === undefined,
         () =>
-          `byte ${at} of ${keyOf(committer.number)} is of stream ${bytes[at]} (rank ${writer?.rank}), stream ${barrier?.number} was opened at ${barrier?.openedAtBytes} since`,
+          `byte ${at} of ${keyOf(committer.number)} is of stream ${bytes[at]}, stream ${barrier?.number} was opened at ${barrier?.openedAtBytes} since`,
       );
       if (world.violation !== undefined) return;
     }
@@ -221,6 +237,11 @@ export class FencesWorkload implements Workload {
       );
     }
   }
+}
+
+/** Surely: its Open was sent when the other's had been answered. Two under way at once may take over in either order. */
+function isNewer(stream: Stream, than: Stream): boolean {
+  return stream.rank >= 0 && than.rank >= 0 && stream.sentAfter > than.rank;
 }
 
 function keyOf(stream: number): string {

@@ -9,6 +9,7 @@ import type { Task } from "../plan.ts";
 import { idFrom } from "../processes.ts";
 import { Random } from "../random.ts";
 import { type CoreSlot, pause, type Simulation, told, UNLUCKY, type Workload } from "../simulation.ts";
+import type { Life } from "../world.ts";
 
 const META_KEYS = ["m/0", "m/1", "m/2"];
 /** Two that everybody fights for; many for many uploads at once. */
@@ -290,6 +291,25 @@ export class StoresWorkload implements Workload {
     await pause(slot.life.clock, random.fraction() * 300);
     const other = random.pick(this.#simulation.cores);
     if (other.core === undefined || !other.life.alive) return;
+    await untilDeath(other.life, this.#pushRest(other, { upload, key, content, cut, acknowledged, uncertain }, random));
+  }
+
+  async #pushRest(
+    other: CoreSlot,
+    part: {
+      readonly upload: UploadRecord;
+      readonly key: number;
+      readonly content: number;
+      readonly cut: number;
+      readonly acknowledged: number;
+      readonly uncertain: boolean;
+    },
+    random: Random,
+  ): Promise<void> {
+    const { upload, key, content, cut, acknowledged, uncertain } = part;
+    const { world } = this.#simulation;
+    const bytes = this.#contents[content] as Buffer;
+    if (other.core === undefined) return;
     let offset = acknowledged;
     try {
       const found = await other.core.blobs.getUpload(upload.id, { requestId: this.#request() });
@@ -664,4 +684,12 @@ export function digestOf(bytes: Uint8Array): string {
 function pickSome(random: Random, below: number): number[] {
   const all = Array.from({ length: below }, (_, i) => i).filter(() => random.chance(0.5));
   return all.length === 0 ? [random.below(below)] : all;
+}
+
+/** Nothing more is heard from a process that died. */
+function untilDeath(life: Life, work: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const forget = life.onDeath(resolve);
+    work.then(resolve, reject).finally(forget);
+  });
 }
