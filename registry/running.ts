@@ -1,23 +1,23 @@
 /** A registry as a whole: stores, rules, listener, and what changes while it runs. */
-import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
-import type { ConnectOptions, Stores, StoreTarget } from "../client/contract.ts";
+import type { ConnectOptions, Stores } from "../client/contract.ts";
 import { type Clock, sleep, systemClock } from "../proto/clock.ts";
 import { OutriggerError } from "../proto/errors.ts";
-import { createBasicAuthenticator, createOpenAuthenticator } from "./auth/basic.ts";
-import { type BcryptPool, createBcryptPool } from "./auth/bcrypt-pool.ts";
-import type { Authenticator } from "./auth/contract.ts";
-import { readHtpasswd } from "./auth/htpasswd-file.ts";
-import { anonymousOf, type Config, parseListen } from "./config.ts";
+import { createOpenAuthenticator } from "./auth/basic.ts";
+import { createBcryptPool } from "./auth/bcrypt-pool.ts";
+import type { Config } from "./config.ts";
 import { createAside } from "./http/aside.ts";
 import type { Traffic } from "./http/exchange.ts";
 import { type Backend, createHandler } from "./http/handler.ts";
-import { type Listener, listen, type TlsMaterial } from "./http/listener.ts";
+import type { Listener } from "./http/listener.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { createReadiness } from "./http/readiness.ts";
+import { loadAuthenticator, loadTls } from "./materials.ts";
+import { openListener, urlHost } from "./opening.ts";
 import type { Repositories } from "./repository/contract.ts";
 import { readSecretFile } from "./secret-file.ts";
+import { connectOptions, switchStores } from "./targets.ts";
 import { type Watch, watchFiles } from "./watch.ts";
 
 /** The rules over the stores, with their beginning and end. */
@@ -133,11 +133,11 @@ export async function startWith(
   };
 
   try {
-    const api = await open(config.http.listen, tls, handler);
+    const api = await openListener(config.http.listen, tls, handler);
     listeners.push(api);
     const apart =
       enabled && metricsListen !== undefined
-        ? await open(
+        ? await openListener(
             metricsListen,
             undefined,
             createHandler({
@@ -263,108 +263,6 @@ function at(config: Config, path: string): unknown {
   let value: unknown = config;
   for (const part of path.split(".")) value = (value as Record<string, unknown> | undefined)?.[part];
   return value;
-}
-
-async function loadAuthenticator(config: Config, pool: BcryptPool, clock: Clock): Promise<Authenticator> {
-  const anonymous = anonymousOf(config);
-  const { htpasswd, readOnly } = config.auth;
-  if (!htpasswd) return createOpenAuthenticator(anonymous === "none" ? "pull" : anonymous);
-  const accounts = await readHtpasswd(htpasswd.file);
-  const unknown = readOnly.filter((name) => !accounts.has(name));
-  if (unknown.length > 0) throw new Error(`auth.readOnly names ${unknown.join(", ")}: not in ${htpasswd.file}`);
-  return createBasicAuthenticator({ accounts, readOnly: new Set(readOnly), anonymous, pool, clock });
-}
-
-async function loadTls(config: Config): Promise<TlsMaterial | undefined> {
-  const pair = config.http.tls;
-  if (!pair) return undefined;
-  const read = async (key: "cert" | "key"): Promise<Buffer> => {
-    try {
-      return await readFile(pair[key]);
-    } catch (error) {
-      throw new Error(`http.tls.${key} ${pair[key]} cannot be read: ${(error as Error).message}`, { cause: error });
-    }
-  };
-  const [cert, key] = await Promise.all([read("cert"), read("key")]);
-  return { cert, key };
-}
-
-function connectOptions(config: Config, coreVersion: string | undefined): ConnectOptions {
-  return {
-    blobs: targetOf(config.stores.blobs),
-    meta: metaTarget(config),
-    coreName: "outrigger",
-    ...(coreVersion === undefined ? {} : { coreVersion }),
-    uploadBudgetBytes: config.uploadBudgetMiB * 1024 * 1024,
-  };
-}
-
-/** The section as a target: absent keys left out instead of undefined. */
-function targetOf(section: Config["stores"]["blobs"]): StoreTarget {
-  const { tls, ...rest } = section;
-  return { ...defined(rest), ...(tls === undefined ? {} : { tls: defined(tls) }) } as StoreTarget;
-}
-
-/** The meta store beside these blobs: what else is said of them (id, root, capabilities) is not said of it. */
-function sameAddress({ address, tls }: StoreTarget): StoreTarget {
-  return { address, ...(tls === undefined ? {} : { tls }) };
-}
-
-function metaTarget({ stores: { blobs, meta } }: Config): StoreTarget {
-  return meta === undefined ? sameAddress(targetOf(blobs)) : targetOf(meta);
-}
-
-function defined(section: object): object {
-  return Object.fromEntries(Object.entries(section).filter(([, value]) => value !== undefined));
-}
-
-/** @returns the keys that changed */
-async function switchStores(stores: Stores, before: Config, next: Config): Promise<string[]> {
-  const [oldBlobs, newBlobs] = [targetOf(before.stores.blobs), targetOf(next.stores.blobs)];
-  const [oldMeta, newMeta] = [metaTarget(before), metaTarget(next)];
-  const blobs = !isDeepStrictEqual(oldBlobs, newBlobs);
-  const meta = !isDeepStrictEqual(oldMeta, newMeta);
-  if (blobs && meta && stores.switchBoth) await stores.switchBoth(newBlobs, newMeta);
-  else {
-    if (blobs) await stores.switchTo("blob", newBlobs);
-    if (meta) {
-      await stores.switchTo("meta", newMeta).catch(async (error: unknown) => {
-        if (blobs) await stores.switchTo("blob", oldBlobs);
-        throw error;
-      });
-    }
-  }
-  return [...(blobs ? ["stores.blobs"] : []), ...(meta ? ["stores.meta"] : [])];
-}
-
-async function open(
-  address: string,
-  tls: TlsMaterial | undefined,
-  handler: Parameters<typeof listen>[0]["handler"],
-): Promise<Listener> {
-  const { host, port } = parseListen(address);
-  try {
-    return await listen({ host, port, tls, handler });
-  } catch (error) {
-    throw new Error(`cannot listen on ${address}: ${reasonOf(error as NodeJS.ErrnoException)}`, { cause: error });
-  }
-}
-
-function reasonOf(error: NodeJS.ErrnoException): string {
-  switch (error.code) {
-    case "EADDRINUSE":
-      return "something else listens there: stop it, or choose another port";
-    case "EACCES":
-      return "no permission: ports below 1024 need more rights";
-    case "EADDRNOTAVAIL":
-      return "this machine does not have that address";
-    default:
-      return error.message;
-  }
-}
-
-function urlHost(host: string): string {
-  return host.includes(":") ? `[${host}]` : host;
 }
 
 /** Whether `work` settled within `ms`. */

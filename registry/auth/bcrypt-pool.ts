@@ -1,13 +1,33 @@
 /** bcrypt off the main thread: one worker, made at first use, ended with the pool. */
+import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import { RegistryError } from "../errors.ts";
-import type { CompareAnswer, CompareRequest } from "./bcrypt-worker.ts";
 
 export interface BcryptPool {
   /** @throws TOOMANYREQUESTS when too many wait already */
   compare(password: string, hash: string): Promise<boolean>;
   close(): Promise<void>;
 }
+
+interface CompareRequest {
+  readonly id: number;
+  readonly password: string;
+  readonly hash: string;
+}
+
+interface CompareAnswer {
+  readonly id: number;
+  readonly equal: boolean;
+}
+
+/** As text: a worker's own file is not seen by the loader that runs TypeScript sources, and would have another name built. */
+const WORKER = `
+const { parentPort, workerData } = require("node:worker_threads");
+const { compareSync } = require(workerData.bcrypt);
+parentPort.on("message", ({ id, password, hash }) => {
+  parentPort.postMessage({ id, equal: compareSync(password, hash) });
+});
+`;
 
 /** About five seconds of work at cost 10. */
 const MAX_WAITING = 100;
@@ -24,9 +44,8 @@ export function createBcryptPool(): BcryptPool {
     waiting.clear();
   };
   const start = (): Worker => {
-    // The build rewrites imports, not texts: the ending is that of this very file.
-    const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
-    const made = new Worker(new URL(`./bcrypt-worker.${ending}`, import.meta.url));
+    const bcrypt = createRequire(import.meta.url).resolve("bcryptjs");
+    const made = new Worker(WORKER, { eval: true, workerData: { bcrypt } });
     made.unref();
     made.on("message", ({ id, equal }: CompareAnswer) => {
       waiting.get(id)?.resolve(equal);

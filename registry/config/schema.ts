@@ -14,7 +14,10 @@ const listen = z
     /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):\d{1,5}$/,
     "is not an address to listen on: write host:port, or :port for every interface",
   )
-  .refine((text) => Number(text.slice(text.lastIndexOf(":") + 1)) <= 65_535, "has a port above 65535");
+  .refine(
+    (text) => !/:\d{1,5}$/.test(text) || Number(text.slice(text.lastIndexOf(":") + 1)) <= 65_535,
+    "has a port above 65535",
+  );
 
 const id = z.uuid("is not a store id: those are UUIDs, `outrigger describe ADDR` shows them");
 

@@ -1,0 +1,44 @@
+/** What a registry reads from files besides its configuration; read again when they change. */
+import { readFile } from "node:fs/promises";
+import { createSecureContext } from "node:tls";
+import type { Clock } from "../proto/clock.ts";
+import { createBasicAuthenticator, createOpenAuthenticator } from "./auth/basic.ts";
+import type { BcryptPool } from "./auth/bcrypt-pool.ts";
+import type { Authenticator } from "./auth/contract.ts";
+import { readHtpasswd } from "./auth/htpasswd-file.ts";
+import { anonymousOf, type Config } from "./config.ts";
+import type { TlsMaterial } from "./http/listener.ts";
+
+/** @throws Error that names the setting */
+export async function loadAuthenticator(config: Config, pool: BcryptPool, clock: Clock): Promise<Authenticator> {
+  const anonymous = anonymousOf(config);
+  const { htpasswd, readOnly } = config.auth;
+  if (!htpasswd) return createOpenAuthenticator(anonymous === "none" ? "pull" : anonymous);
+  const accounts = await readHtpasswd(htpasswd.file);
+  const unknown = readOnly.filter((name) => !accounts.has(name));
+  if (unknown.length > 0) throw new Error(`auth.readOnly names ${unknown.join(", ")}: not in ${htpasswd.file}`);
+  return createBasicAuthenticator({ accounts, readOnly: new Set(readOnly), anonymous, pool, clock });
+}
+
+/** @throws Error that names the setting, also when the two do not fit each other */
+export async function loadTls(config: Config): Promise<TlsMaterial | undefined> {
+  const pair = config.http.tls;
+  if (!pair) return undefined;
+  const read = async (key: "cert" | "key"): Promise<Buffer> => {
+    try {
+      return await readFile(pair[key]);
+    } catch (error) {
+      throw new Error(`http.tls.${key} ${pair[key]} cannot be read: ${(error as Error).message}`, { cause: error });
+    }
+  };
+  const [cert, key] = await Promise.all([read("cert"), read("key")]);
+  try {
+    createSecureContext({ cert, key });
+  } catch (error) {
+    const why = (error as Error).message;
+    throw new Error(`http.tls: ${pair.cert} and ${pair.key} are no certificate and its key, in PEM: ${why}`, {
+      cause: error,
+    });
+  }
+  return { cert, key };
+}

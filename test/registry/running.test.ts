@@ -1,0 +1,309 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent, request as httpsRequest } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import type { TLSSocket } from "node:tls";
+import { promisify } from "node:util";
+import { hashSync } from "bcryptjs";
+import { pino } from "pino";
+import { OutriggerError } from "../../proto/errors.ts";
+import { type Config, checkConfig } from "../../registry/config.ts";
+import { type RunningRegistry, startWith } from "../../registry/running.ts";
+import { type FakeClock, fakeClock } from "./auth/fake-clock.ts";
+import { type FakeStores, fakeStores } from "./fake-stores.ts";
+import { type FakeRepositories, fakeRepositories } from "./http/fake-repositories.ts";
+
+interface World {
+  readonly stores: FakeStores;
+  readonly repositories: FakeRepositories;
+  readonly clock: FakeClock;
+  readonly lines: Record<string, unknown>[];
+  readonly folder: string;
+  start(input?: object): Promise<RunningRegistry>;
+  config(input?: object): Config;
+}
+
+async function world(t: TestContext): Promise<World> {
+  const stores = fakeStores();
+  const repositories = fakeRepositories();
+  const clock = fakeClock();
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({ level: "info" }, { write: (line: string) => lines.push(JSON.parse(line)) });
+  const folder = await mkdtemp(join(tmpdir(), "outrigger-running-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const config = (input: object = {}) =>
+    checkConfig({ http: { listen: "127.0.0.1:0" }, stores: { blobs: { address: "unix:///one.sock" } }, ...input });
+  const start = async (input?: object) => {
+    const parts = {
+      connect: () => stores,
+      createRepositories: (options: { locationSecret?: Buffer }) => ({
+        ...repositories,
+        start: () => stores.ready(),
+        close: async () => {},
+        locationSecret: () => options.locationSecret ?? Buffer.alloc(32, 7),
+      }),
+    };
+    const running = startWith(parts, config(input), { log, clock });
+    // The fake clock stands still: the start's patience for a refusal is over when it is told.
+    const patience = setInterval(() => clock.advance(1_000), 20);
+    const registry = await running.finally(() => clearInterval(patience));
+    t.after(() => {
+      const time = setInterval(() => clock.advance(1_000), 20);
+      return registry.close().finally(() => clearInterval(time));
+    });
+    return registry;
+  };
+  return { stores, repositories, clock, lines, folder, config, start };
+}
+
+async function get(url: string, authorization?: string): Promise<{ status: number; body: string }> {
+  const response = await fetch(url, authorization === undefined ? {} : { headers: { authorization } });
+  return { status: response.status, body: await response.text() };
+}
+
+test("it listens before the stores are there, and serves once they are", async (t) => {
+  const { stores, start } = await world(t);
+  const registry = await start();
+  assert.equal((await get(`${registry.address}/livez`)).status, 200);
+  const early = await get(`${registry.address}/readyz`);
+  assert.equal(early.status, 503);
+  assert.match(early.body, /not reached yet/);
+  assert.doesNotMatch(early.body, /secret/);
+  assert.equal((await get(`${registry.address}/v2/_catalog`)).status, 503);
+  stores.accept();
+  await registry.ready;
+  assert.equal((await get(`${registry.address}/readyz`)).status, 200);
+  assert.equal((await get(`${registry.address}/v2/_catalog`)).status, 200);
+});
+
+test("refused stores end the start with their sentence, and leave nothing behind", async (t) => {
+  const { stores, start } = await world(t);
+  stores.refuse(new OutriggerError("VERSION_UNSUPPORTED", "the driver is too old"));
+  await assert.rejects(start(), /the driver is too old/);
+  assert.equal(stores.closed, true);
+});
+
+test("refused later: ready says why", async (t) => {
+  const { stores, start } = await world(t);
+  const registry = await start();
+  stores.refuse(new OutriggerError("WRONG_STORE", "another store"));
+  await assert.rejects(registry.ready, /another store/);
+});
+
+test("/readyz: false after three looks at a store that is away, true as soon as it is back", async (t) => {
+  const { stores, clock, start } = await world(t);
+  stores.accept();
+  const registry = await start();
+  const [blob, meta] = stores.state;
+  assert.ok(blob && meta);
+  stores.state = [blob, { ...meta, ready: false, problem: "no answer", reason: "TIMED_OUT" }];
+  clock.advance(1_000);
+  assert.equal((await get(`${registry.address}/readyz`)).status, 200, "one miss is no outage");
+  clock.advance(9_000);
+  const away = await get(`${registry.address}/readyz`);
+  assert.equal(away.status, 503);
+  assert.deepEqual(JSON.parse(away.body).stores[1], {
+    kind: "meta",
+    ready: false,
+    reason: "TIMED_OUT",
+    problem: "no answer",
+  });
+  assert.equal((await get(`${registry.address}/livez`)).status, 200);
+  stores.state = [blob, meta];
+  assert.equal((await get(`${registry.address}/readyz`)).status, 200);
+});
+
+test("/metrics: with the API, on a listener of its own, or not at all", async (t) => {
+  const { stores, start } = await world(t);
+  stores.accept();
+  const together = await start();
+  await get(`${together.address}/v2/_catalog`);
+  await get(`${together.address}/v2/a/manifests/x`);
+  const { body } = await get(`${together.address}/metrics`);
+  assert.match(body, /outrigger_http_request_duration_seconds_count\{route="catalog",method="GET",status="200"\} 1/);
+  assert.match(body, /outrigger_http_request_duration_seconds_count\{route="manifest",method="GET",status="404"\} 1/);
+  assert.match(body, /outrigger_store_ready\{kind="meta"\} 1/);
+  assert.match(body, /outrigger_http_body_sent_bytes_total [1-9]/);
+
+  const apart = await start({ http: { listen: "127.0.0.1:0", metrics: { listen: "127.0.0.1:0" } } });
+  assert.equal((await get(`${apart.address}/metrics`)).status, 404);
+  assert.match((await get(`${apart.metricsAddress}/metrics`)).body, /outrigger_/);
+  assert.equal((await get(`${apart.metricsAddress}/v2/_catalog`)).status, 503);
+  const off = await start({ http: { listen: "127.0.0.1:0", metrics: { enabled: false } } });
+  assert.equal((await get(`${off.address}/metrics`)).status, 404);
+});
+
+test("what keeps it from starting is one sentence that names the setting", async (t) => {
+  const { folder, start } = await world(t);
+  const short = join(folder, "short");
+  await writeFile(short, "tiny\n");
+  for (const [input, message] of [
+    [{ http: { listen: "127.0.0.1:0", secretFile: join(folder, "none") } }, /http\.secretFile .* cannot be read/],
+    [{ http: { listen: "127.0.0.1:0", secretFile: short } }, /http\.secretFile .* has 4 bytes/],
+    [{ auth: { htpasswd: { file: short } } }, /auth\.htpasswd\.file .*line 1 is not name:hash/],
+    [
+      { http: { listen: "127.0.0.1:0", tls: { cert: join(folder, "c"), key: short } } },
+      /http\.tls\.cert .* cannot be read/,
+    ],
+    [{ http: { listen: "127.0.0.1:0", tls: { cert: short, key: short } } }, /http\.tls/],
+  ] as const) {
+    await assert.rejects(start(input), message);
+  }
+  const { stores, start: again } = await world(t);
+  stores.accept();
+  const first = await again();
+  const listen = new URL(first.address).host;
+  await assert.rejects(again({ http: { listen } }), /cannot listen on .*something else listens there/);
+});
+
+test("reload: stores are switched, accounts and modes taken over; what needs a restart is told", async (t) => {
+  const { stores, folder, start, config, lines } = await world(t);
+  stores.accept();
+  const registry = await start();
+  const file = join(folder, "people");
+  await writeFile(file, `alice:${hashSync("a", 4)}\n`);
+  const next = config({
+    http: { listen: "127.0.0.1:0" },
+    stores: { blobs: { address: "unix:///two.sock", acceptStoreId: "7f3d1b9a-97a3-4b0e-9d8e-3c6fbb8e7f10" } },
+    auth: { htpasswd: { file }, readOnly: [] },
+    cores: "one",
+    uploadBudgetMiB: 64,
+  });
+  const report = await registry.reload(next);
+  assert.deepEqual(report.changed, ["stores.blobs", "stores.meta", "auth"]);
+  assert.deepEqual(report.ignored, ["cores", "uploadBudgetMiB"]);
+  assert.deepEqual(stores.switched, [
+    [
+      "both",
+      { address: "unix:///two.sock", acceptStoreId: "7f3d1b9a-97a3-4b0e-9d8e-3c6fbb8e7f10" },
+      { address: "unix:///two.sock" },
+    ],
+  ]);
+  assert.equal((await get(`${registry.address}/v2/_catalog`)).status, 401);
+  assert.equal((await get(`${registry.address}/v2/_catalog`, `Basic ${btoa("alice:a")}`)).status, 200);
+  assert.ok(lines.some(({ msg }) => String(msg).includes("need a restart")));
+  const same = await registry.reload(next);
+  assert.deepEqual(same.changed, []);
+  assert.equal(stores.switched.length, 1);
+});
+
+test("reload: what is wrong leaves everything as it was", async (t) => {
+  const { stores, folder, start, config } = await world(t);
+  stores.accept();
+  const registry = await start();
+  const catalog = async () => (await get(`${registry.address}/v2/_catalog`)).status;
+  const htpasswd = { file: join(folder, "absent") };
+  await assert.rejects(
+    registry.reload(config({ stores: { blobs: { address: "unix:///two.sock" } }, auth: { htpasswd } })),
+    /auth\.htpasswd\.file/,
+  );
+  assert.equal(stores.switched.length, 0, "nothing was switched");
+  stores.refusals.set("both", new OutriggerError("WRONG_STORE", "not that one"));
+  await assert.rejects(
+    registry.reload(config({ stores: { blobs: { address: "unix:///two.sock" } }, readOnly: true })),
+    /not that one/,
+  );
+  assert.equal(await catalog(), 200);
+  const post = await fetch(`${registry.address}/v2/a/blobs/uploads/`, { method: "POST" });
+  assert.equal(post.status, 202, "not read-only");
+
+  // One at a time: the first is given back when the second is refused.
+  stores.refusals.set("meta", new OutriggerError("WRONG_STORE", "not that meta store"));
+  const apart = { blobs: { address: "unix:///two.sock" }, meta: { address: "unix:///meta.sock" } };
+  const switchBoth = stores.switchBoth;
+  Object.assign(stores, { switchBoth: undefined });
+  await assert.rejects(registry.reload(config({ stores: apart })), /not that meta store/);
+  assert.deepEqual(
+    stores.switched.map(([, ...targets]) => targets[0]?.address),
+    ["unix:///two.sock", "unix:///one.sock"],
+  );
+  Object.assign(stores, { switchBoth });
+  await registry.reload(config({ readOnly: true }));
+  assert.equal((await fetch(`${registry.address}/v2/a/blobs/uploads/`, { method: "POST" })).status, 405);
+});
+
+test("TLS: served, and a new certificate is used for new connections; a broken one is not", async (t) => {
+  const { stores, folder, start, clock, lines } = await world(t);
+  const pair = { cert: join(folder, "cert.pem"), key: join(folder, "key.pem") };
+  await certificate(pair, "first");
+  stores.accept();
+  const registry = await start({ http: { listen: "127.0.0.1:0", tls: pair } });
+  assert.match(registry.address, /^https:/);
+  assert.equal(await subject(registry.address), "first");
+  const logged = async (text: string) => {
+    while (!lines.some(({ msg }) => String(msg).includes(text))) {
+      clock.advance(2_000);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  await certificate(pair, "second");
+  await logged("read again");
+  assert.equal(await subject(registry.address), "second");
+  await writeFile(pair.cert, "no certificate");
+  await logged("the old one stays");
+  assert.equal(await subject(registry.address), "second");
+});
+
+test("drain: short requests end, a long upload is ended and goes on elsewhere, new connections are refused", async (t) => {
+  const { stores, repositories, start, clock } = await world(t);
+  stores.accept();
+  const registry = await start();
+  const started = await fetch(`${registry.address}/v2/a/blobs/uploads/`, { method: "POST" });
+  const location = started.headers.get("location") ?? "";
+  const upload = httpRequest(`${registry.address}${location}`, { method: "PATCH", agent: false });
+  const received = new Promise<void>((resolve) => {
+    repositories.onReceived = () => resolve();
+  });
+  upload.write("0123456789");
+  await received;
+  let drained = false;
+  const draining = registry.drain().then(() => {
+    drained = true;
+  });
+  await assert.rejects(get(`${registry.address}/livez`));
+  clock.advance(29_000);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(drained, false, "it has 30 s");
+  const answered = once(upload, "response");
+  clock.advance(2_000);
+  const [response] = (await answered) as [IncomingMessage];
+  assert.equal(response.statusCode, 503);
+  assert.equal(response.headers["retry-after"], "1");
+  response.resume();
+  upload.on("error", () => {});
+  upload.end();
+  await draining;
+  const id = /uploads\/([^?]+)/.exec(location)?.[1] ?? "";
+  assert.equal(repositories.uploads.get(id)?.toString(), "0123456789");
+});
+
+async function certificate(pair: { cert: string; key: string }, name: string): Promise<void> {
+  const subjectLine = [
+    "-subj",
+    `/CN=${name}`,
+    "-days",
+    "2",
+    "-nodes",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+  ];
+  await promisify(execFile)("openssl", ["req", ...subjectLine, "-keyout", pair.key, "-out", pair.cert]);
+}
+
+async function subject(address: string): Promise<string> {
+  const request = httpsRequest(`${address}/livez`, { agent: new Agent(), rejectUnauthorized: false });
+  request.end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  const { CN } = (response.socket as TLSSocket).getPeerCertificate().subject;
+  response.resume();
+  response.socket.destroy();
+  return String(CN);
+}
