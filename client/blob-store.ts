@@ -221,7 +221,9 @@ export class DriverBlobStore implements BlobStore {
         const isRetryGone = tried > 0 && hasReason(error, "KEY_NOT_FOUND");
         if (!isAnswerLost(error) && !hadNoEffect(error) && !isRetryGone) throw error;
         // The source goes with the effect: while it is there, moving it again is the same move.
-        const [from, to] = await this.stat([source, destination], options);
+        const [from, to] = await this.stat([source, destination], options).catch(() => {
+          throw error;
+        });
         if (from === undefined) {
           if (to?.sizeBytes === before.sizeBytes) return to;
           throw error;

@@ -230,6 +230,8 @@ export class StoreChannel {
   #refuse(error: OutriggerError): void {
     const isNews = this.#refusal?.message !== error.message;
     this.#refusal = error;
+    // Whatever made it known: it is looked at again until it is right.
+    this.#keeper.describeSoon();
     if (!isNews) return;
     this.log.error({ reason: error.reason }, `the ${this.kind} store at ${this.address} is refused: ${error.message}`);
     for (const listener of this.#refusals) listener(error);
@@ -364,7 +366,6 @@ export class StoreChannel {
       assertClock(metadata, sentMs, this.clock.now(), this.address);
     } catch (error) {
       this.#refuse(error as OutriggerError);
-      this.#keeper.describeSoon();
     }
     if (metadata.contract !== undefined && !this.#hashes.has(metadata.contract)) this.#keeper.describeSoon();
   }

@@ -10,7 +10,7 @@ import type { Logger } from "pino";
 import { hasReason, OutriggerError } from "../proto/errors.ts";
 import { hex } from "./append.ts";
 import type { Range } from "./blob-read.ts";
-import type { StoreChannel } from "./channel.ts";
+import { isAway, type StoreChannel } from "./channel.ts";
 import { etagOf, violation, wholeNumber } from "./checks.ts";
 import type { BlobRead, CallOptions } from "./contract.ts";
 
@@ -97,7 +97,7 @@ export class LocalFiles {
       const root = this.#prove(channel, options).catch((error) => {
         this.#warn(`blobs are not read from ${this.#root}`, error);
         // Nobody answered: that proves nothing, so the next read asks again.
-        if (error instanceof OutriggerError && error.reason !== "CAPABILITY_MISSING") this.#proof = undefined;
+        if (isAway(error)) this.#proof = undefined;
         return undefined;
       });
       this.#proof = { channel, contract, root };

@@ -1,0 +1,282 @@
+/** The pair of stores: recorded, refused when mixed, exchanged while requests go on. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { pino } from "pino";
+import type { ConnectOptions, Stores, StoreTarget } from "../../client/contract.ts";
+import { connect } from "../../client/stores.ts";
+import { hasReason, type Reason } from "../../proto/errors.ts";
+import { error, FakeClock, FakeTransport, hang, ids, settle } from "./fakes.ts";
+
+const rejected =
+  (reason: Reason, text = /./) =>
+  (e: unknown) =>
+    hasReason(e, reason) && text.test(e.message);
+
+class World {
+  readonly clock = new FakeClock();
+  readonly drivers = new Map<string, FakeTransport[]>();
+  readonly pairs = new Map<string, string>();
+  readonly lines: { level: number; msg: string }[] = [];
+  readonly prepare = new Map<string, (t: FakeTransport) => void>();
+
+  transport(target: StoreTarget): FakeTransport {
+    const transport = new FakeTransport(this.clock);
+    const { address } = target;
+    transport.answers["meta.Get"] = ({ keys = [] }) => ({
+      unread: [],
+      results: keys.map((key) => {
+        const text = this.pairs.get(address);
+        return { key, item: text === undefined ? null : { key, value: Buffer.from(text), etag: `e-${text}` } };
+      }),
+    });
+    transport.answers["meta.Write"] = ({ operations = [] }) => {
+      this.pairs.set(address, String(operations[0]?.put));
+      return { results: [{ key: operations[0]?.key ?? "", etag: "e" }] };
+    };
+    transport.answers["blob.Count"] = () => ({ count: 1, exact: true });
+    transport.answers["meta.Count"] = () => ({ count: 2, exact: true });
+    this.prepare.get(address)?.(transport);
+    this.drivers.set(address, [...(this.drivers.get(address) ?? []), transport]);
+    return transport;
+  }
+
+  connect(options: ConnectOptions): Stores {
+    const log = pino({}, { write: (line: string) => void this.lines.push(JSON.parse(line)) });
+    return connect(options, {
+      log,
+      clock: this.clock,
+      random: () => 0.5,
+      transport: (target) => this.transport(target),
+    });
+  }
+
+  async ready(options: ConnectOptions = { blobs: { address: "a" } }): Promise<Stores> {
+    const stores = this.connect(options);
+    const ready = stores.ready();
+    ready.catch(() => undefined);
+    await this.clock.until(ready);
+    return stores;
+  }
+
+  describe(address: string, describes: FakeTransport["describes"]): void {
+    this.prepare.set(address, (t) => {
+      t.describes = describes;
+    });
+  }
+}
+
+describe("the pair", () => {
+  it("is recorded at the first connect, and calls wait for it", async () => {
+    const world = new World();
+    const stores = world.connect({ blobs: { address: "a" } });
+    await world.clock.until(stores.ready());
+    assert.equal(world.pairs.get("a"), ids.blob);
+    assert.deepEqual(
+      stores.health().map((one) => [one.kind, one.address, one.ready]),
+      [
+        ["blob", "a", true],
+        ["meta", "a", true],
+      ],
+    );
+    assert.equal((await stores.blobs.count("")).count, 1);
+    assert.equal((await stores.meta.count("")).count, 2);
+    await stores.close();
+    assert.ok([...world.drivers.values()].flat().every((one) => one.closed));
+  });
+
+  it("a meta store of another blob store: refused, one line, no call gets through, health says why", async () => {
+    const world = new World();
+    world.pairs.set("m", ids.other);
+    await assert.rejects(
+      world.ready({ blobs: { address: "b" }, meta: { address: "m" } }),
+      rejected("WRONG_STORE", /belongs to the blob store 3333/),
+    );
+    const stores = world.connect({ blobs: { address: "b" }, meta: { address: "m" } });
+    await world.clock.advance(20_000);
+    await assert.rejects(stores.blobs.count(""), rejected("WRONG_STORE"));
+    await assert.rejects(stores.meta.count(""), rejected("WRONG_STORE"));
+    assert.deepEqual(
+      stores.health().map((one) => one.reason),
+      ["WRONG_STORE", "WRONG_STORE"],
+    );
+    assert.equal(world.lines.filter((line) => line.level === 50).length, 2, "one for each connect");
+    assert.equal(world.pairs.get("m"), ids.other, "and nothing was written");
+    world.pairs.set("m", ids.blob);
+    await world.clock.advance(2_000);
+    assert.equal((await stores.blobs.count("")).count, 1, "put right, it goes on by itself");
+  });
+
+  it("another blob store that is accepted: the record is exchanged", async () => {
+    const world = new World();
+    world.pairs.set("a", ids.other);
+    await world.ready({ blobs: { address: "a", acceptStoreId: ids.blob } });
+    assert.equal(world.pairs.get("a"), ids.blob);
+  });
+
+  it("a read-only meta store without a record is used, with a warning", async () => {
+    const world = new World();
+    world.prepare.set("a", (t) => {
+      t.answers["meta.Write"] = () => {
+        throw error("READ_ONLY");
+      };
+    });
+    await world.ready();
+    assert.ok(world.lines.some((line) => line.level === 40 && /read-only/.test(line.msg)));
+  });
+
+  it("ready() waits while nobody listens, and rejects when one is refused", async () => {
+    const world = new World();
+    world.prepare.set("m", (t) => {
+      t.answers["handshake.Version"] = () => hang();
+    });
+    const stores = world.connect({ blobs: { address: "b" }, meta: { address: "m" } });
+    let settled = false;
+    stores.ready().finally(() => {
+      settled = true;
+    });
+    await world.clock.advance(60_000);
+    assert.equal(settled, false);
+    assert.deepEqual(
+      stores.health().map((one) => one.ready),
+      [false, false],
+    );
+    world.describe("m", { metaVersions: [{ major: 9, minor: 0 }] });
+    await assert.rejects(
+      world.ready({ blobs: { address: "b" }, meta: { address: "m" } }),
+      rejected("VERSION_UNSUPPORTED"),
+    );
+  });
+
+  it("an address of no known form is refused at once", () => {
+    assert.throws(
+      () => connect({ blobs: { address: "http://x" } }, { log: pino({ level: "silent" }) }),
+      rejected("INVALID_FIELD"),
+    );
+  });
+});
+
+describe("switching a store", () => {
+  it("moves to a driver of the same data; the old connection closes once it is idle", async () => {
+    const world = new World();
+    const stores = await world.ready();
+    const old = world.drivers.get("a")?.[0];
+    let answer: () => void = () => undefined;
+    if (old)
+      old.answers["blob.Count"] = () =>
+        new Promise((resolve) => {
+          answer = () => resolve({ count: 7, exact: true });
+        });
+    const under = stores.blobs.count("");
+    await settle();
+    const changes: unknown[] = [];
+    stores.onChanged((change) => changes.push(change));
+    await world.clock.until(stores.switchTo("blob", { address: "b" }));
+    assert.equal((await stores.blobs.count("")).count, 1);
+    assert.equal(old?.closed, false, "a call is under way there");
+    answer();
+    assert.equal((await under).count, 7);
+    await settle();
+    assert.equal(old?.closed, true);
+    assert.equal(stores.blobs.facts.address, "b");
+    assert.deepEqual(changes, []);
+  });
+
+  it("an upload whose driver is gone goes on at the new address of the same store", async () => {
+    const world = new World();
+    const stores = await world.ready();
+    const old = world.drivers.get("a")?.[0];
+    let breakOld: () => void = () => undefined;
+    if (old) {
+      old.appends = [
+        async (s) => {
+          await s.wait(() => s.received.length > 0);
+          s.send({ opened: { persisted: 0, fence: 1 } });
+          breakOld = () => s.break(error("UNREACHABLE"));
+        },
+      ];
+    }
+    world.prepare.set("b", (t) => {
+      t.appends = [
+        async (s) => {
+          await s.wait(() => s.received.length > 0);
+          s.send({ opened: { persisted: 0, fence: 2 } });
+          await s.wait(() => s.ended);
+          s.send({ progress: { received: 5, persisted: 5 } });
+          s.finish();
+        },
+      ];
+    });
+    async function* body() {
+      yield Buffer.from("hello");
+    }
+    const done = stores.blobs.append({
+      uploadId: "u",
+      create: true,
+      algorithm: "sha256",
+      offsetBytes: 0,
+      body: body(),
+    });
+    await settle();
+    await world.clock.until(stores.switchTo("blob", { address: "b" }));
+    breakOld();
+    assert.deepEqual(await world.clock.until(done), { persistedBytes: 5 });
+  });
+
+  it("another store only by its id; the old one is kept for its uploads, for 24 h", async () => {
+    const world = new World();
+    const stores = await world.ready();
+    world.describe("b", { blobId: ids.other });
+    await assert.rejects(
+      world.clock.until(stores.switchTo("blob", { address: "b" })),
+      rejected("WRONG_STORE", /acceptStoreId/),
+    );
+    assert.equal(stores.blobs.facts.address, "a", "a failed check keeps the old one");
+    assert.equal(world.drivers.get("b")?.[0]?.closed, true);
+    const changes: { kind: string; otherStore: boolean }[] = [];
+    stores.onChanged((change) => changes.push(change));
+    await world.clock.until(stores.switchTo("blob", { address: "b", acceptStoreId: ids.other }));
+    assert.equal(stores.blobs.facts.id, ids.other);
+    assert.equal(world.pairs.get("a"), ids.other);
+    assert.deepEqual(
+      changes.map((one) => [one.kind, one.otherStore]),
+      [["blob", true]],
+    );
+    assert.equal((await stores.blobsById(ids.blob)?.count(""))?.count, 1);
+    assert.equal(stores.blobsById(ids.blob)?.facts.address, "a");
+    await world.clock.advance(23 * 3_600_000);
+    assert.notEqual(stores.blobsById(ids.blob), undefined);
+    await world.clock.advance(2 * 3_600_000);
+    assert.equal(stores.blobsById(ids.blob), undefined);
+    assert.equal(world.drivers.get("a")?.[0]?.closed, true);
+  });
+
+  it("a check that fails keeps the old one and says why", async () => {
+    const world = new World();
+    const stores = await world.ready();
+    world.prepare.set("down", (t) => {
+      t.answers["handshake.Version"] = () => {
+        throw error("UNREACHABLE");
+      };
+    });
+    await assert.rejects(world.clock.until(stores.switchTo("blob", { address: "down" })), rejected("UNREACHABLE"));
+    world.prepare.set("hangs", (t) => {
+      t.answers["handshake.Version"] = () => hang();
+    });
+    await assert.rejects(world.clock.until(stores.switchTo("meta", { address: "hangs" })), rejected("TIMED_OUT"));
+    await assert.rejects(
+      world.clock.until(stores.switchTo("blob", { address: "b", requiredCapabilities: ["LOCAL_FILE"] })),
+      rejected("CAPABILITY_MISSING"),
+    );
+    world.pairs.set("mixed", ids.other);
+    await assert.rejects(world.clock.until(stores.switchTo("meta", { address: "mixed" })), rejected("WRONG_STORE"));
+    assert.equal((await stores.blobs.count("")).count, 1);
+    assert.equal((await stores.meta.count("")).count, 2);
+    assert.deepEqual(
+      stores.health().map((one) => [one.address, one.ready]),
+      [
+        ["a", true],
+        ["a", true],
+      ],
+    );
+  });
+});
