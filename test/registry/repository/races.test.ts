@@ -111,6 +111,22 @@ test("a tag is deleted while it is moved", async () => {
   });
 });
 
+test("a manifest is deleted while its tag moves to another one: the tag stays", async () => {
+  const prepare: Work = async (core) => {
+    await pushImage(core, "app", ["v1"], layers);
+    await pushBlob(core, "app", "two");
+  };
+  const remove: Work = (core) => core.deleteManifest("app", digestOf(imageOf(layers)), context());
+  const move: Work = (core) => putImage(core, "app", ["v1"], imageOf({ layers: ["two"] }));
+  const check = async ({ core, at }: Outcome) => {
+    const found = await core.getManifest("app", { tag: "v1" }, context());
+    assert.equal(found?.digest, digestOf(imageOf({ layers: ["two"] })), at);
+    assert.equal(await core.getManifest("app", { digest: digestOf(imageOf(layers)) }, context()), undefined, at);
+  };
+  await everyInterleaving(prepare, remove, move, check);
+  await everyInterleaving(prepare, move, remove, check);
+});
+
 test("two pushes set one tag", async () => {
   const prepare: Work = async (core) => {
     for (const content of ["{}", "one", "two"]) await pushBlob(core, "app", content);
