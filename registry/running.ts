@@ -17,7 +17,7 @@ import { loadAuthenticator, loadTls } from "./materials.ts";
 import { openListener, urlHost } from "./opening.ts";
 import type { Repositories } from "./repository/contract.ts";
 import { readSecretFile } from "./secret-file.ts";
-import { connectOptions, switchStores } from "./targets.ts";
+import { connectOptions, redirectOf, switchStores } from "./targets.ts";
 import { type Watch, watchFiles } from "./watch.ts";
 
 /** The rules over the stores, with their beginning and end. */
@@ -104,7 +104,7 @@ export async function startWith(
   const metrics = createMetrics(traffic, () => stores.health());
   const { enabled, listen: metricsListen } = config.http.metrics;
   const handler = createHandler({
-    backend: () => ({ serving, authenticator, readOnly: config.readOnly }),
+    backend: () => ({ serving, authenticator, readOnly: config.readOnly, redirect: redirectOf(config, stores) }),
     aside: createAside({ readiness, metrics: enabled && metricsListen === undefined ? metrics : undefined }),
     clock,
     log,
@@ -255,7 +255,7 @@ export async function startWith(
   }
 }
 
-const liveKeys = ["auth", "readOnly", "log", "http.tls"] as const;
+const liveKeys = ["auth", "readOnly", "redirect", "log", "http.tls"] as const;
 /** Settings that a reload cannot change. */
 const fixedKeys = ["http.listen", "http.secretFile", "http.metrics", "cores", "uploadBudgetMiB", "reload"] as const;
 

@@ -2,6 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ConnectOptions, Stores, StoreTarget } from "../client/contract.ts";
 import type { Config } from "./config.ts";
+import type { Redirect } from "./http/exchange.ts";
+import { blobKey } from "./repository/keys.ts";
 
 export function connectOptions(config: Config, coreVersion: string | undefined): ConnectOptions {
   return {
@@ -49,4 +51,15 @@ export async function switchStores(stores: Stores, before: Config, next: Config)
     }
   }
   return [...(blobs ? ["stores.blobs"] : []), ...(meta ? ["stores.meta"] : [])];
+}
+
+const SIGNED_FOR_MS = 10 * 60_000;
+const LARGE_BYTES = 1024 * 1024;
+
+export function redirectOf({ redirect }: Config, { blobs }: Stores): Redirect | undefined {
+  if (redirect === "never") return undefined;
+  return {
+    minBytes: redirect === "always" ? 0 : LARGE_BYTES,
+    sign: async (digest, context) => (await blobs.signUrl(blobKey(digest), SIGNED_FOR_MS, context))?.url,
+  };
 }

@@ -1,6 +1,6 @@
 /** /v2/<name>/blobs/<digest>: pull (end-2), delete (end-10). */
 import { RegistryError } from "../errors.ts";
-import { answer, type Exchange, matchesEtag } from "./exchange.ts";
+import { answer, type Exchange, matchesEtag, type Redirect } from "./exchange.ts";
 import { assertDigest } from "./names.ts";
 import { parseRange } from "./range.ts";
 import { sendBlob } from "./send-blob.ts";
@@ -31,9 +31,21 @@ export async function pullBlob(exchange: Exchange): Promise<void> {
       return sendBlob(exchange, 206, headers, read);
     }
   }
+  if (shared.redirect && (await redirected(exchange, shared.redirect, digest))) return;
   const read = await shared.repositories.readBlob(name, digest, undefined, context);
   if (!read) throw unknown(name, digest);
   return sendBlob(exchange, 200, blobHeaders(digest, read.lengthBytes), read);
+}
+
+/** Whether the client was sent to the storage itself. Its right to the blob is settled before an address is made. */
+async function redirected(exchange: Exchange, redirect: Redirect, digest: string): Promise<boolean> {
+  const { route, shared, context } = exchange;
+  const found = await shared.repositories.statBlob(route.name, digest, context);
+  if (!found || found.sizeBytes < redirect.minBytes) return false;
+  const url = await redirect.sign(digest, context);
+  if (url === undefined) return false;
+  answer(exchange, 307, ["Location", url, "Docker-Content-Digest", digest, "Content-Length", "0"]);
+  return true;
 }
 
 export async function deleteBlob(exchange: Exchange): Promise<void> {

@@ -16,6 +16,14 @@ export interface Shared {
   readonly log: Logger;
   readonly bodyLimits: BodyLimits;
   readonly traffic: Traffic;
+  /** Absent: blobs are never fetched from the storage itself. */
+  readonly redirect?: Redirect | undefined;
+}
+
+export interface Redirect {
+  readonly minBytes: number;
+  /** Where a client gets the blob for some minutes; `undefined`: the storage cannot say. */
+  sign(digest: string, context: RequestContext): Promise<string | undefined>;
 }
 
 /** Counted in plain numbers; metrics read them. */

@@ -8,7 +8,7 @@ import type { Repositories, RequestContext } from "../repository/contract.ts";
 import { deleteBlob, pullBlob } from "./blobs.ts";
 import { type BodyLimits, neverContinued } from "./body.ts";
 import { answerError } from "./errors.ts";
-import { answer, type Exchange, type Shared, type Traffic } from "./exchange.ts";
+import { answer, type Exchange, type Redirect, type Shared, type Traffic } from "./exchange.ts";
 import { listReferrers, listRepositories, listTags } from "./listings.ts";
 import { deleteManifest, pullManifest, pushManifest } from "./manifests.ts";
 import type { RequestMetrics } from "./metrics.ts";
@@ -22,6 +22,7 @@ export interface Backend {
   /** Absent: the stores were never reached, there is nothing to serve yet. */
   readonly serving: { readonly repositories: Repositories; readonly secret: Buffer } | undefined;
   readonly authenticator: Authenticator;
+  readonly redirect?: Redirect | undefined;
   /** Nothing may be changed. */
   readonly readOnly: boolean;
 }
@@ -132,13 +133,10 @@ export function createHandler(options: HandlerOptions): Handler {
           retryAfterSeconds: 2,
         });
       }
-      const shared: Shared = {
-        ...backend.serving,
-        clock,
-        log,
-        bodyLimits: options.bodyLimits,
-        traffic: options.traffic,
-      };
+      const { serving, redirect } = backend;
+      const { bodyLimits, traffic } = options;
+      const { repositories, secret } = serving;
+      const shared: Shared = { repositories, secret, redirect, clock, log, bodyLimits, traffic };
       const context: RequestContext = { requestId, signal: one.work.signal };
       // Whoever reads and goes away wants nothing any more; what changes something is brought to its end.
       if (reading) {

@@ -108,6 +108,28 @@ test("end-2: If-None-Match, and what is not there", async (t) => {
   assert.equal((await api.call("HEAD", `/v2/b/blobs/${digest}`)).status, 404);
 });
 
+test("end-2: redirected to the storage where it can sign, only for what the repository has", async (t) => {
+  const api = await startApi(t);
+  const large = await pushBlob(api, "a", blob);
+  const small = await pushBlob(api, "a", Buffer.from("small"));
+  let url: string | undefined = "https://bucket.example.org/x?signature=y";
+  const signed: string[] = [];
+  api.backend.redirect = {
+    minBytes: 1000,
+    async sign(digest) {
+      signed.push(digest);
+      return url;
+    },
+  };
+  const reply = await api.call("GET", `/v2/a/blobs/${large}`);
+  assert.deepEqual([reply.status, reply.headers.location, reply.headers["docker-content-digest"]], [307, url, large]);
+  assert.equal((await api.call("GET", `/v2/a/blobs/${small}`)).status, 200);
+  assert.equal((await api.call("GET", `/v2/b/blobs/${large}`)).status, 404);
+  assert.deepEqual(signed, [large]);
+  url = undefined;
+  assert.equal((await api.call("GET", `/v2/a/blobs/${large}`)).status, 200);
+});
+
 test("end-3, end-7a: a manifest by tag and by digest, as it was pushed", async (t) => {
   const api = await startApi(t);
   const bytes = manifest();
