@@ -98,6 +98,6 @@ async function commandCore(stores: Stores, options: IndexOptions, writes: boolea
   await stores.ready();
   const lease = new NoLease({ meta: stores.meta, clock, log });
   if (writes) await lease.start(signal);
-  const ledger = new Ledger(stores.meta, lease, undefined);
+  const ledger = new Ledger(stores, lease, undefined);
   return { stores, ledger, cache: new DigestCache(CONTENT_MEMORY_BYTES), clock, random, log };
 }

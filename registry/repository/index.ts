@@ -61,7 +61,7 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
   };
   const lease: Lease = options.mode === "one" ? new HeldLease(leaseOptions) : new NoLease(leaseOptions);
   const cache = new DigestCache(options.contentMemoryBytes ?? DEFAULT_MEMORY_BYTES);
-  const core: Core = { stores, ledger: new Ledger(stores.meta, lease, memory), cache, clock, random, log };
+  const core: Core = { stores, ledger: new Ledger(stores, lease, memory), cache, clock, random, log };
   let secret = options.locationSecret;
   const background = createBackground(core, lease, memory);
 

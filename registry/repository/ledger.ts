@@ -2,7 +2,15 @@
  * The meta store as the rules use it: every Write carries the lease's check; reads for pulls may come from memory while the
  * lease lets them; reads that a Write depends on never do (architecture.md, rule 10).
  */
-import type { CallOptions, MetaItem, MetaOperation, MetaStore, Page, PageRequest } from "../../client/contract.ts";
+import type {
+  CallOptions,
+  MetaItem,
+  MetaOperation,
+  MetaStore,
+  Page,
+  PageRequest,
+  Stores,
+} from "../../client/contract.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import { limits } from "../../proto/limits.ts";
 import type { FactsMemory } from "./facts-memory.ts";
@@ -12,15 +20,25 @@ import type { Lease } from "./lease.ts";
 export const WRITE_OPERATIONS = limits.writeOperations - 1;
 
 export class Ledger {
+  readonly #stores: Stores;
   readonly #meta: MetaStore;
   readonly #lease: Lease;
   /** `cores: one` only. */
   readonly #memory: FactsMemory | undefined;
 
-  constructor(meta: MetaStore, lease: Lease, memory: FactsMemory | undefined) {
-    this.#meta = meta;
+  constructor(stores: Stores, lease: Lease, memory: FactsMemory | undefined) {
+    this.#stores = stores;
+    this.#meta = stores.meta;
     this.#lease = lease;
     this.#memory = memory;
+  }
+
+  /**
+   * Which stores answer at this moment. What was read from, or written to, other ones is no ground for a Write: an address
+   * may come to stand for other data at any time.
+   */
+  basis(): string {
+    return `${this.#stores.blobs.facts.id} ${this.#meta.facts.id}`;
   }
 
   /** What the store says now: one call, at most 100 keys, one consistent read. */
@@ -64,9 +82,13 @@ export class Ledger {
 
   /**
    * At most WRITE_OPERATIONS operations, each key once. @returns their etags
+   * @param basis of what the Write was decided by, where that includes bytes: another one by now is CONFLICT
    * @throws CONDITION_FAILED (metadata index, of these operations), CONFLICT; UNAVAILABLE when another core holds the store
    */
-  async write(operations: readonly MetaOperation[], options: CallOptions): Promise<string[]> {
+  async write(operations: readonly MetaOperation[], options: CallOptions, basis = this.basis()): Promise<string[]> {
+    if (basis !== this.basis()) {
+      throw new OutriggerError("CONFLICT", "the stores were exchanged for others meanwhile", { side: "core" });
+    }
     const check = this.#lease.check();
     const ended = this.#memory?.beginWrite(operations);
     let outcome: "written" | "refused" | "unknown" = "unknown";

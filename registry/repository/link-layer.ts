@@ -13,6 +13,8 @@ const DELETING_POLL_MS = 250;
 
 /** What a layer's Write depends on, as of one moment. */
 export interface LayerItems {
+  /** See Ledger.basis. */
+  readonly basis: string;
   readonly guard: MetaItem | undefined;
   readonly link: MetaItem | undefined;
   readonly refs: MetaItem | undefined;
@@ -29,8 +31,9 @@ export async function readLayer(
   context: RequestContext,
 ): Promise<LayerItems> {
   const keys = [catalogKey(name), layerLink(name, digest), refsKey(digest, name), condemnedKey(digest), ...others];
+  const basis = core.ledger.basis();
   const [guard, link, refs, marker, ...rest] = await core.ledger.get(keys, context);
-  return { guard, link, refs, marker, others: rest };
+  return { basis, guard, link, refs, marker, others: rest };
 }
 
 /**
@@ -79,6 +82,7 @@ export async function linkLayer(
       ...others,
     ],
     context,
+    items.basis,
   );
 }
 

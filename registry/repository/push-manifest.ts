@@ -78,6 +78,8 @@ export async function putManifest(
 
 /** What the Write depends on, as of the first Get. */
 interface Items {
+  /** See Ledger.basis. */
+  readonly basis: string;
   readonly guard: MetaItem | undefined;
   readonly marker: MetaItem | undefined;
   readonly revision: MetaItem | undefined;
@@ -95,7 +97,7 @@ interface TagItems {
 
 async function putWithTags(core: Core, push: Pushed, tags: readonly string[], context: RequestContext): Promise<void> {
   let patient = true;
-  /** Etag of the marker under which the bytes were stored; `undefined`: not yet stored. */
+  /** Where, and under which marker, the bytes were stored; `undefined`: not yet stored. */
   let storedUnder: string | undefined;
   await untilNotRaced(core, context.signal, async () => {
     let items = await untilNotDeleting(core, push.digest, context, () => look(core, push, tags, context));
@@ -105,14 +107,14 @@ async function putWithTags(core: Core, push: Pushed, tags: readonly string[], co
       items = await untilNotDeleting(core, push.digest, context, () => look(core, push, tags, context));
     }
     if (isDone(items, push)) return;
-    const marker = items.marker?.etag ?? "none";
+    const under = `${items.basis} ${items.marker?.etag}`;
     // A revision's bytes are there, unless somebody is about to take them away.
     const isThere = items.revision !== undefined && condemnedState(items.marker) === undefined;
-    if (!isThere && storedUnder !== marker) {
+    if (!isThere && storedUnder !== under) {
       await storeBytes(core, push, context);
-      storedUnder = marker;
+      storedUnder = under;
     }
-    await core.ledger.write(operations(items, push), context);
+    await core.ledger.write(operations(items, push), context, items.basis);
   });
 }
 
@@ -131,6 +133,7 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
   ];
   const inFirst = limits.getKeys - fixed.length;
   const links = (from: number, to?: number) => manifest.blobs.slice(from, to).map((blob) => layerLink(name, blob));
+  const basis = core.ledger.basis();
   const answer = await core.ledger.get([...fixed, ...links(0, inFirst)], context);
   const found = answer.slice(fixed.length);
   for (let at = inFirst; at < manifest.blobs.length; at += limits.getKeys) {
@@ -145,6 +148,7 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
   const [guard, marker, revision, refs] = answer;
   const firstTag = subject === undefined ? 4 : 5;
   return {
+    basis,
     guard,
     marker,
     revision,

@@ -61,6 +61,8 @@ export async function finishUpload(
   const cancelled = cancelledKey(session.id);
   let committed: AppendResult["committed"];
   await untilNotRaced(core, context.signal, async () => {
+    // Bytes in a store that is no longer the registry's would be linked to nothing.
+    if (session.storeId !== core.stores.blobs.facts.id) throw unknown(session);
     const items = await untilNotDeleting(core, digest, context, () =>
       readLayer(core, session.repository, digest, [cancelled], context),
     );

@@ -181,3 +181,25 @@ test("a mount is of what the caller may read, and of a layer, not of a manifest"
     sizeBytes: 3,
   });
 });
+
+test("the stores are exchanged for others in the middle: nothing is linked without its bytes", async () => {
+  for (const place of [0, 1, 2]) {
+    const { repositories: core, stores } = await startCore();
+    const { backend } = stores;
+    const exchange = () => {
+      backend.meta.clear();
+      backend.blobs.clear();
+      backend.uploads.clear();
+      backend.blobFacts = { ...backend.blobFacts, id: "44444444-4444-4444-8444-444444444444" };
+      backend.metaFacts = { ...backend.metaFacts, id: "55555555-5555-4555-8555-555555555555" };
+    };
+    let calls = 0;
+    stores.hooks.after = () => {
+      calls += 1;
+      if (calls === place + 1) exchange();
+    };
+    const outcome = await pushBlob(core, "app", "one").catch((error) => error.code);
+    assert.deepEqual(brokenRules(backend), [], `after call ${place}`);
+    if (place < 2) assert.equal(outcome, "BLOB_UPLOAD_UNKNOWN", `after call ${place}`);
+  }
+});
