@@ -8,7 +8,8 @@
 import fs from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
-import { type Clock, sleep } from "../../proto/clock.ts";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Clock } from "../../proto/clock.ts";
 import { type DiskLock, DiskLocked, isErrno } from "./disk.ts";
 
 const RETRY_MS = 100;
@@ -31,7 +32,8 @@ export async function lockFolder(
       if (!("holder" in taken)) return taken;
       const left = until - clock.monotonic();
       if (left <= 0) throw new DiskLocked(taken.holder);
-      await sleep(clock, Math.min(RETRY_MS, left), signal);
+      // Of the process's own timers: a clock's let the process end, which is all that this one does.
+      await wait(Math.min(RETRY_MS, left), undefined, signal === undefined ? {} : { signal });
     }
   } finally {
     await short.close();
