@@ -45,7 +45,7 @@ async function openFilesystem({ disk, life, plan, random, log }: DriverParts): P
   const deps = {
     log,
     clock: life.clock,
-    lockWaitMs: 1_000,
+    lockWaitMs: 5_000,
     disk: disk.mountedBy(life),
     randomUuid: () => idFrom(random),
   };

@@ -1,0 +1,69 @@
+/** Many schedules in several processes: the work of `npm run simulate`. */
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { Coverage } from "./coverage.ts";
+import type { Answer, Order } from "./worker.ts";
+
+export interface Totals {
+  readonly coverage: Coverage;
+  /** Of each schedule. */
+  readonly steps: number[];
+  /** Seeds of schedules that failed, with what was broken. */
+  readonly failures: { readonly seed: number; readonly message: string }[];
+}
+
+export interface RunOptions {
+  readonly seed: number;
+  readonly schedules: number;
+  readonly workers: number;
+  readonly onProgress?: (done: number) => void;
+}
+
+const BLOCK = 100;
+
+/** Stops handing out work at the first failure. */
+export async function runMany({ seed, schedules, workers, onProgress }: RunOptions): Promise<Totals> {
+  const totals: Totals = { coverage: new Coverage(), steps: [], failures: [] };
+  let next = 0;
+  let done = 0;
+  const order = (): Order | undefined => {
+    if (next >= schedules || totals.failures.length > 0) return undefined;
+    const from = next;
+    next = Math.min(schedules, next + BLOCK);
+    return { seed, from, to: next };
+  };
+  await Promise.all(
+    Array.from({ length: workers }, async () => {
+      const child = fork(fileURLToPath(new URL("./worker.ts", import.meta.url)), {
+        execArgv: ["--import", "tsx"],
+        stdio: ["ignore", "inherit", "inherit", "ipc"],
+      });
+      try {
+        for (let block = order(); block !== undefined; block = order()) {
+          const answer = await ask(child, block);
+          totals.coverage.add(answer.coverage);
+          totals.steps.push(...answer.steps);
+          totals.failures.push(...answer.failures);
+          done += answer.steps.length;
+          onProgress?.(done);
+        }
+      } finally {
+        child.disconnect();
+      }
+    }),
+  );
+  return totals;
+}
+
+function ask(child: ChildProcess, order: Order): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const onExit = (code: number | null) =>
+      reject(new Error(`a worker ended with ${code} at ${JSON.stringify(order)}`));
+    child.once("exit", onExit);
+    child.once("message", (answer) => {
+      child.off("exit", onExit);
+      resolve(answer as Answer);
+    });
+    child.send(order);
+  });
+}
