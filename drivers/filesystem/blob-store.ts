@@ -267,6 +267,8 @@ export class BlobStore implements BlobDriver {
     const folder = parentOf(path);
     if (target.keep) {
       const info = await this.#look(target.key);
+      // Overwritten since the host looked: it looks again.
+      assertCondition(target.key, target.condition, info);
       if (info !== undefined) return { info, moved: false };
     }
     await file.handle.setModified(await this.#marks.next());
