@@ -1,5 +1,6 @@
 /** The gRPC server of one driver: services, limits, windows, health, drain. */
 import type { ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 import { Server, type ServerCredentials, type ServiceDefinition, type UntypedHandleCall } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Clock } from "../proto/clock.ts";
@@ -47,11 +48,18 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const health = new Health(driver, clock, log);
   let draining = false;
 
-  const raised = openReceiveWindow(server, options.windowBytes ?? RECEIVE_WINDOW_BYTES, (session) => {
-    if (allowSession(session)) return;
-    const peer = `${session.socket.remoteAddress}:${session.socket.remotePort}`;
-    refused.add(peer);
-    session.on("close", () => refused.delete(peer));
+  const sockets = new Set<Socket>();
+  const raised = openReceiveWindow(server, options.windowBytes ?? RECEIVE_WINDOW_BYTES, {
+    onSession(session) {
+      if (allowSession(session)) return;
+      const peer = `${session.socket.remoteAddress}:${session.socket.remotePort}`;
+      refused.add(peer);
+      session.on("close", () => refused.delete(peer));
+    },
+    onSocket(socket) {
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
+    },
   });
   if (!raised) {
     // Without the hook no client name is checked: that must not pass silently.
@@ -121,6 +129,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       await Promise.race([ended, late]);
       over();
       server.forceShutdown();
+      // The library ends a connection in good order, which takes a peer that reads.
+      for (const socket of sockets) socket.destroy();
     },
   };
 }

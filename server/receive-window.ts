@@ -4,6 +4,7 @@
  * stream. Only this file touches the library's insides; its test says when the library has learnt the option.
  */
 import type { Http2Server, ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import type { Server, ServerCredentials } from "@grpc/grpc-js";
 
@@ -15,15 +16,18 @@ interface Insides {
   createHttp2Server?: (credentials: ServerCredentials) => Http2Server;
 }
 
+export interface ConnectionListener {
+  onSession(session: ServerHttp2Session): void;
+  /** The bare socket, which HTTP/2 does not hand out. */
+  onSocket(socket: Socket): void;
+}
+
 /**
- * Raises the window of every stream and session of the server, and hands each new session over. Call it before binding.
+ * Raises the window of every stream and session of the server, and hands each new connection over. Call it before
+ * binding.
  * @returns whether the library still has the places this needs; without them it works, only slower
  */
-export function openReceiveWindow(
-  server: Server,
-  windowBytes: number,
-  onSession: (session: ServerHttp2Session) => void,
-): boolean {
+export function openReceiveWindow(server: Server, windowBytes: number, listener: ConnectionListener): boolean {
   const insides = server as unknown as Insides;
   if (typeof insides.commonServerOptions !== "object" || typeof insides.createHttp2Server !== "function") return false;
   insides.commonServerOptions.settings = {
@@ -35,8 +39,9 @@ export function openReceiveWindow(
     const http2Server = create(credentials);
     http2Server.on("session", (session: ServerHttp2Session) => {
       session.setLocalWindowSize(windowBytes);
-      onSession(session);
+      listener.onSession(session);
     });
+    http2Server.on("connection", (socket: Socket) => listener.onSocket(socket));
     return http2Server;
   };
   return true;
