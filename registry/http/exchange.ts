@@ -43,7 +43,7 @@ export interface Exchange {
   readonly account: Account;
   readonly context: RequestContext;
   /** Ends the request's body when the registry stops: what came before is kept, so this is not context.signal. */
-  readonly ended: AbortSignal;
+  readonly ended: { readonly signal: AbortSignal };
 }
 
 /** What an answer needs of an exchange. */
@@ -54,6 +54,9 @@ interface Answering {
 
 const API_VERSION = ["Docker-Distribution-Api-Version", "registry/2.0"] as const;
 
+/** What fits, with its head, into the buffer that Node writes text from. */
+const SMALL_BYTES = 12 * 1024;
+
 /** Headers as Node takes them without making objects: name, value, name, value. */
 export function answer(exchange: Answering, status: number, headers: string[], body?: Buffer | string): void {
   const { response } = exchange;
@@ -62,7 +65,9 @@ export function answer(exchange: Answering, status: number, headers: string[], b
   if (body === undefined) response.end();
   else {
     exchange.shared.traffic.bytesOut += body.length;
-    response.end(body);
+    // Node writes head and body at once when both are text: half the work for a small answer.
+    if (typeof body !== "string" && body.length <= SMALL_BYTES) response.end(body.toString("latin1"), "latin1");
+    else response.end(body);
   }
 }
 

@@ -9,6 +9,7 @@ import { deleteBlob, pullBlob } from "./blobs.ts";
 import { type BodyLimits, neverContinued } from "./body.ts";
 import { answerError } from "./errors.ts";
 import { answer, type Exchange, type Redirect, type Shared, type Traffic } from "./exchange.ts";
+import { LazyAbort } from "./lazy-abort.ts";
 import { listReferrers, listRepositories, listTags } from "./listings.ts";
 import { deleteManifest, pullManifest, pushManifest } from "./manifests.ts";
 import type { RequestMetrics } from "./metrics.ts";
@@ -53,9 +54,9 @@ export interface Handler {
 
 interface Live {
   /** Ends what passes between client and registry. */
-  readonly ended: AbortController;
+  readonly ended: LazyAbort;
   /** Ends what passes between registry and stores. */
-  readonly work: AbortController;
+  readonly work: LazyAbort;
 }
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
@@ -84,8 +85,8 @@ export function createHandler(options: HandlerOptions): Handler {
     count += 1;
     const requestId = typeof given === "string" && REQUEST_ID.test(given) ? given : `${prefix}-${count.toString(36)}`;
     const reading = READING.has(request.method ?? "");
-    const ended = new AbortController();
-    const one: Live = { ended, work: reading ? ended : new AbortController() };
+    const ended = new LazyAbort();
+    const one: Live = { ended, work: reading ? ended : new LazyAbort() };
     live.add(one);
     let route: Route | undefined;
     let closed = false;
@@ -93,6 +94,8 @@ export function createHandler(options: HandlerOptions): Handler {
     response.once("close", () => {
       closed = true;
       if (settled) done(one);
+      // Whoever reads and goes away wants nothing any more; what changes something is brought to its end.
+      else if (reading && !response.writableFinished) one.work.abort(clientLeft());
       metrics.observe(route?.kind ?? "none", request.method ?? "", response.statusCode, clock.monotonic() - startedMs);
       // A body that was not read to its end would block the connection's next request.
       if (!request.complete) request.resume();
@@ -111,7 +114,10 @@ export function createHandler(options: HandlerOptions): Handler {
         const account = admit(backend, known, route, request, response);
         return serve(backend, account, route, mark < 0 ? "" : url.slice(mark + 1));
       };
-      (outcome instanceof Promise ? outcome.then(go) : go(outcome)).catch(fail).finally(settle);
+      (outcome instanceof Promise ? outcome.then(go) : go(outcome)).then(settle, (error) => {
+        fail(error);
+        settle();
+      });
     } catch (error) {
       fail(error);
       settle();
@@ -137,15 +143,14 @@ export function createHandler(options: HandlerOptions): Handler {
       const { bodyLimits, traffic } = options;
       const { repositories, secret } = serving;
       const shared: Shared = { repositories, secret, redirect, clock, log, bodyLimits, traffic };
-      const context: RequestContext = { requestId, signal: one.work.signal };
-      // Whoever reads and goes away wants nothing any more; what changes something is brought to its end.
-      if (reading) {
-        response.once("close", () => {
-          if (!response.writableFinished) ended.abort(new RegistryError("UNAVAILABLE", "the client went away"));
-        });
-      }
+      const context: RequestContext = {
+        requestId,
+        get signal() {
+          return one.work.signal;
+        },
+      };
       const query = parseQuery(queryText);
-      await dispatch({ shared, request, response, route: found, query, account, context, ended: ended.signal });
+      await dispatch({ shared, request, response, route: found, query, account, context, ended });
     }
   };
 
@@ -163,6 +168,10 @@ export function createHandler(options: HandlerOptions): Handler {
 }
 
 const BASE_HEADERS = ["Content-Type", "application/json", "Content-Length", "2"];
+
+function clientLeft(): RegistryError {
+  return new RegistryError("UNAVAILABLE", "the client went away");
+}
 
 /** @throws UNAUTHORIZED, DENIED, UNSUPPORTED */
 function admit(

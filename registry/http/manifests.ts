@@ -28,7 +28,7 @@ export async function pullManifest(exchange: Exchange): Promise<void> {
 
 /** end-7a by tag or digest; end-7b by digest with `tag` parameters. */
 export async function pushManifest(exchange: Exchange): Promise<void> {
-  const { route, request, response, query, context, shared, ended } = exchange;
+  const { route, request, response, query, context, shared } = exchange;
   const reference = parseReference(route.reference, true);
   const asked = query.getAll("tag");
   if ("tag" in reference && asked.length > 0) {
@@ -45,7 +45,10 @@ export async function pushManifest(exchange: Exchange): Promise<void> {
   for (const tag of asked) assertTag(tag);
   const tags = "tag" in reference ? [reference.tag] : [...new Set(asked)];
   const { clock, bodyLimits: limits, traffic } = shared;
-  const bytes = await readWhole({ request, response, clock, limits, traffic, ended }, limits.manifestBytes);
+  const bytes = await readWhole(
+    { request, response, clock, limits, traffic, ended: exchange.ended.signal },
+    limits.manifestBytes,
+  );
   const pushed = await shared.repositories.putManifest(
     route.name,
     {

@@ -171,8 +171,9 @@ function progressHeaders({ response, shared }: Exchange, session: UploadSession)
 }
 
 async function* counted(exchange: Exchange, sizeBytes: number | undefined): AsyncGenerator<Buffer, void> {
-  const { request, response, shared, ended } = exchange;
+  const { request, response, shared } = exchange;
   const { clock, bodyLimits: limits, traffic } = shared;
+  const ended = exchange.ended.signal;
   const source: BodySource = { request, response, clock, limits, traffic, ended };
   traffic.uploadsOpen += 1;
   try {
