@@ -1,5 +1,6 @@
 /** Until when a driver's TLS certificate is good. */
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { connect as connectTls, type DetailedPeerCertificate } from "node:tls";
 import type { StoreTarget } from "../../client/contract.ts";
 import { type Finding, note, ok, problem } from "./findings.ts";
@@ -20,7 +21,8 @@ export async function certificateFinding(target: StoreTarget): Promise<Finding |
       {
         host,
         port,
-        servername: serverName ?? host,
+        // A server name is never an IP address (RFC 6066, section 3).
+        servername: serverName ?? (isIP(host) === 0 ? host : ""),
         ALPNProtocols: ["h2"],
         // Whether it is trusted the channel has checked already; here only its dates matter.
         rejectUnauthorized: false,
