@@ -220,11 +220,12 @@ export class DriverBlobStore implements BlobStore {
       } catch (error) {
         const isRetryGone = tried > 0 && hasReason(error, "KEY_NOT_FOUND");
         if (!isAnswerLost(error) && !hadNoEffect(error) && !isRetryGone) throw error;
-        // The source goes with the effect: while it is there, moving it again is the same move.
+        // The source goes with the effect: while it is there, moving it again is the same move. Other bytes put there since
+        // are somebody else's.
         const [from, to] = await this.stat([source, destination], options).catch(() => {
           throw error;
         });
-        if (from === undefined) {
+        if (from?.etag !== before.etag) {
           if (to?.sizeBytes === before.sizeBytes) return to;
           throw error;
         }
