@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
 import {
   type ChannelCredentials,
   type ClientDuplexStream,
@@ -42,11 +43,11 @@ export class Cleanup {
 }
 
 /** Runs `work`, then whatever it put into its cleanup. */
-export function cleanly(work: (cleanup: Cleanup) => Promise<void>): () => Promise<void> {
-  return async () => {
+export function cleanly(work: (cleanup: Cleanup, t: TestContext) => Promise<void>): (t: TestContext) => Promise<void> {
+  return async (t) => {
     const cleanup = new Cleanup();
     try {
-      await work(cleanup);
+      await work(cleanup, t);
     } finally {
       await cleanup.run();
     }
