@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RegistryError } from "../../../registry/errors.ts";
-import { verifyIndex } from "../../../registry/index/index.ts";
+import { rebuildIndex, verifyIndex } from "../../../registry/index/index.ts";
 import type { Repositories } from "../../../registry/repository/contract.ts";
 import { FakeBackend } from "../../helpers/fake-stores.ts";
 import { brokenRules } from "./integrity.ts";
@@ -222,6 +222,31 @@ test(`several cores at once leave nothing dangling (seed ${seed})`, { timeout: 1
     await Promise.all([work(), work(), work(), work()]);
     assert.deepEqual(brokenRules(backend, { emptyRepositories: gaveUp > 0 }), [], `round ${round}`);
     assert.ok(gaveUp <= 2, `${gaveUp} of 160 gave up`);
+  }
+});
+
+test(`a rebuild of a broken index beside several cores (seed ${seed})`, { timeout: 120_000 }, async () => {
+  const random = seeded(seed + 2);
+  for (let round = 0; round < 12; round += 1) {
+    const backend = new FakeBackend();
+    backend.pageLimit = 3;
+    const { repositories: first } = await startCore({ backend, random });
+    for (let at = 0; at < 80; at += 1) await outcome(randomStep(random).run(first));
+    for (const key of [...backend.metaText("outrigger/").keys()]) {
+      if (/^outrigger\/(?:tags|refs|referrers|catalog)\//.test(key) && random() < 0.5) backend.meta.delete(key);
+    }
+    const deferred = () => new Promise((resolve) => (random() < 0.5 ? setImmediate(resolve) : resolve(undefined)));
+    const hooks = { before: deferred, after: deferred };
+    let gaveUp = 0;
+    const work = async () => {
+      const { repositories } = await startCore({ backend, random, hooks });
+      for (let at = 0; at < 30; at += 1) {
+        if ((await outcome(randomStep(random).run(repositories))) === "UNAVAILABLE") gaveUp += 1;
+      }
+    };
+    const rebuilding = rebuildIndex(backend.connect(hooks), { clock: testClock, random });
+    await Promise.all([work(), work(), rebuilding]);
+    assert.deepEqual(brokenRules(backend, { emptyRepositories: gaveUp > 0 }), [], `round ${round}`);
   }
 });
 

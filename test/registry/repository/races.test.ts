@@ -191,14 +191,38 @@ test("a rebuild beside pushes and deletes", async () => {
     backend.putMeta(keys.layerLink("app", gone), gone);
     for (const key of [...backend.metaText("outrigger/tags/").keys()]) backend.meta.delete(key);
     backend.putMeta(keys.catalogKey("empty"), "open");
+    backend.putMeta(keys.tagKey("app", "ghost"), digestOf(imageOf(layers)));
   };
-  const works: Work[] = [
-    (core) => putImage(core, "app", ["v1"], imageOf({ layers: ["two"] })),
-    (core) => pushBlob(core, "app", "gone"),
-    (core) => core.deleteManifest("app", digestOf(imageOf(layers)), context()),
-    (core) => pushBlob(core, "empty", "not empty"),
+  const tagged = async (core: Repositories, tag: string) => (await core.getManifest("app", { tag }, context()))?.digest;
+  /** What is done in between, and what must then be so. */
+  const works: (readonly [Work, (core: Repositories) => Promise<unknown>, unknown])[] = [
+    [
+      (core) => putImage(core, "app", ["v1"], imageOf({ layers: ["two"] })),
+      (core) => tagged(core, "v1"),
+      digestOf(imageOf({ layers: ["two"] })),
+    ],
+    [
+      (core) => putImage(core, "app", ["ghost"], imageOf(layers)),
+      (core) => tagged(core, "ghost"),
+      digestOf(imageOf(layers)),
+    ],
+    [
+      (core) => pushBlob(core, "app", "gone"),
+      async (core) => (await core.statBlob("app", digestOf("gone"), context()))?.sizeBytes,
+      4,
+    ],
+    [
+      (core) => core.deleteManifest("app", digestOf(imageOf(layers)), context()),
+      (core) => tagged(core, "v1"),
+      undefined,
+    ],
+    [
+      (core) => pushBlob(core, "empty", "not empty"),
+      async (core) => (await core.listRepositories({ last: "", limit: 9 }, context())).names.join(),
+      "app,empty",
+    ],
   ];
-  for (const work of works) {
+  for (const [work, look, wanted] of works) {
     for (let place = 0; ; place += 1) {
       const backend = new FakeBackend();
       const { repositories: core } = await startCore({ backend });
@@ -212,6 +236,7 @@ test("a rebuild beside pushes and deletes", async () => {
       await rebuildIndex(stores, { clock: testClock });
       if (calls <= place) break;
       assert.deepEqual(brokenRules(backend), [], `before call ${place}`);
+      assert.equal(await look(core), wanted, `before call ${place}`);
     }
   }
 });
