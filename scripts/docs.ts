@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { cliPage } from "./docs/cli-page.ts";
+import { driversPage } from "./docs/drivers-page.ts";
 import { errorsPage } from "./docs/errors-page.ts";
 import { limitsPage } from "./docs/limits-page.ts";
 import { protocolPage } from "./docs/protocol-page.ts";
@@ -17,6 +18,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "protocol.md": protocolPage,
   "limits.md": limitsPage,
   "cli.md": cliPage,
+  "drivers.md": driversPage,
 };
 
 for (const [name, page] of Object.entries(pages)) {

@@ -27,11 +27,13 @@ test("operate.md has one section for each error reason, with a first command or 
 });
 
 test("generated pages are those of the sources", () => {
-  const { status, stderr } = spawnSync(process.execPath, ["--import", "tsx", "scripts/docs.ts", "--check"], {
-    cwd: repository,
-    encoding: "utf8",
-  });
-  assert.equal(status, 0, stderr);
+  for (const script of ["scripts/docs.ts", "scripts/config-docs.ts"]) {
+    const { status, stderr } = spawnSync(process.execPath, ["--import", "tsx", script, "--check"], {
+      cwd: repository,
+      encoding: "utf8",
+    });
+    assert.equal(status, 0, stderr);
+  }
 });
 
 test("every relative link of every page leads somewhere", () => {
