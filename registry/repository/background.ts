@@ -11,6 +11,7 @@ const TIDY_EVERY_MS = 60 * 60 * 1000;
 const RETRY_MS = 5_000;
 
 export interface Background {
+  /** Again is fine. */
   start(): void;
   /** Resolves once nothing of it is under way. */
   close(): Promise<void>;
@@ -22,6 +23,7 @@ export function createBackground(core: Core, lease: Lease, memory: FactsMemory |
   const running = new Set<Promise<void>>();
   let changes = 0;
   let following = false;
+  let started = false;
 
   function run(work: () => Promise<void>): void {
     const task = work()
@@ -60,6 +62,8 @@ export function createBackground(core: Core, lease: Lease, memory: FactsMemory |
 
   return {
     start() {
+      if (started) return;
+      started = true;
       core.stores.onChanged(({ kind, outsideGrew, otherStore }) => {
         if (signal.aborted || !(outsideGrew || otherStore)) return;
         core.log.warn({ kind, outsideGrew, otherStore }, "the stored data is other than it was");

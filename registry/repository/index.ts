@@ -1,7 +1,8 @@
 /** The registry's rules, over two stores: `createRepositories`. */
 import type { Logger } from "pino";
 import type { Stores } from "../../client/contract.ts";
-import type { Clock } from "../../proto/clock.ts";
+import { type Clock, sleep } from "../../proto/clock.ts";
+import { RegistryError } from "../errors.ts";
 import { ensureIndex } from "../index/index.ts";
 import { createBackground } from "./background.ts";
 import type { Repositories } from "./contract.ts";
@@ -38,7 +39,10 @@ export interface RepositoriesOptions {
 }
 
 export interface RunningRepositories extends Repositories {
-  /** Waits for the stores, the lease and, where it must be rebuilt, the index. */
+  /**
+   * Waits for the stores, the lease and, where it must be rebuilt, the index. May be called again after it rejected.
+   * @throws UNAVAILABLE (RegistryError) with `mode: "many"` while another core holds the store alone
+   */
   start(signal?: AbortSignal): Promise<void>;
   /** Gives the lease back. Requests must have ended. */
   close(): Promise<void>;
@@ -46,6 +50,7 @@ export interface RunningRepositories extends Repositories {
   locationSecret(): Buffer;
 }
 
+const RETRY_MS = 1_000;
 const DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024;
 
 export function createRepositories(options: RepositoriesOptions): RunningRepositories {
@@ -68,9 +73,19 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
   return {
     async start(signal) {
       await stores.ready();
-      await lease.start(signal);
-      secret ??= await ensureLocationSecret(core, signal);
-      await ensureIndex(core, signal === undefined ? {} : { signal });
+      for (;;) {
+        await lease.start(signal);
+        try {
+          secret ??= await ensureLocationSecret(core, signal);
+          await ensureIndex(core, signal === undefined ? {} : { signal });
+          break;
+        } catch (error) {
+          // Alone, and overtaken while it made the index: it waits for the lease again.
+          if (options.mode === "many" || !(error instanceof RegistryError) || signal?.aborted) throw error;
+          log.warn({ err: error }, "the start was interrupted; trying again");
+          await sleep(clock, RETRY_MS, signal);
+        }
+      }
       background.start();
     },
     async close() {

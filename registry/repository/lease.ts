@@ -18,6 +18,8 @@ import { leaseBeatKey, leaseHolderKey } from "./keys.ts";
 export const DEFAULT_BEAT_MS = 2_000;
 const FRESH_BEATS = 1.5;
 const TAKEOVER_BEATS = 2;
+/** A store that is away must not hold up the end of a process. */
+const GIVE_BACK_MS = 2_000;
 
 export interface Lease {
   /** Resolves once this core may write. */
@@ -100,9 +102,14 @@ export class HeldLease implements Lease {
     this.#beatMs = options.beatMs ?? DEFAULT_BEAT_MS;
   }
 
+  /** May be called again when the caller failed later on: the lease is then kept already. */
   async start(signal?: AbortSignal): Promise<void> {
-    await this.#acquire(AbortSignal.any([this.#closing.signal, ...(signal === undefined ? [] : [signal])]));
-    this.#running = this.#keep();
+    const either = AbortSignal.any([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
+    if (this.#running === undefined) {
+      await this.#acquire(either);
+      this.#running = this.#keep();
+    }
+    while (this.#holderEtag === undefined) await sleep(this.#options.clock, this.#beatMs / 4, either);
   }
 
   check(): MetaOperation {
@@ -135,10 +142,13 @@ export class HeldLease implements Lease {
     const etag = this.#holderEtag;
     this.#holderEtag = undefined;
     try {
-      await this.#options.meta.write([
-        { kind: "delete", key: leaseHolderKey, condition: { ifEtag: etag } },
-        { kind: "delete", key: leaseBeatKey },
-      ]);
+      await this.#options.meta.write(
+        [
+          { kind: "delete", key: leaseHolderKey, condition: { ifEtag: etag } },
+          { kind: "delete", key: leaseBeatKey },
+        ],
+        { signal: AbortSignal.timeout(GIVE_BACK_MS) },
+      );
     } catch (error) {
       this.#options.log.warn({ err: error }, "the lease was not given back: the next core waits until it has run out");
     }

@@ -3,8 +3,8 @@ import type { MetaItem } from "../../client/contract.ts";
 import { limits } from "../../proto/limits.ts";
 import type { Listing, RequestContext } from "./contract.ts";
 import type { Core } from "./core.ts";
-import { catalogKey, catalogPrefix, parseCatalogKey, tagsPrefix } from "./keys.ts";
-import { assertName, escapeName, listingBound } from "./names.ts";
+import { catalogKey, catalogPrefix, tagsPrefix } from "./keys.ts";
+import { assertName, escapeName, listingBound, unescapeName } from "./names.ts";
 
 interface PageAsked {
   readonly last: string;
@@ -30,7 +30,9 @@ export async function listTags(
 
 export function listRepositories(core: Core, page: PageAsked, context: RequestContext): Promise<Listing> {
   const last = escapeName(listingBound(page.last));
-  return listNames(core, catalogPrefix, last, page.limit, context, ({ key }) => parseCatalogKey(key));
+  return listNames(core, catalogPrefix, last, page.limit, context, ({ key }) =>
+    unescapeName(key.slice(catalogPrefix.length)),
+  );
 }
 
 async function listNames(

@@ -18,7 +18,9 @@ export function assertName(name: string): void {
 }
 
 export function isName(name: string): boolean {
-  return name.length <= MAX_NAME && NAME.test(name) && escapeName(name).length <= MAX_NAME;
+  if (name.length > MAX_NAME || !NAME.test(name)) return false;
+  // Escaping at most doubles a name.
+  return 2 * name.length <= MAX_NAME || escapeName(name).length <= MAX_NAME;
 }
 
 /** @throws TAG_INVALID */

@@ -176,6 +176,32 @@ test("cores: many: what a dead core left is cleared", async () => {
   await pushBlob(many.core, "app", "one");
 });
 
+test("a start that failed after it took the lease is begun again", async () => {
+  for (const mode of ["one", "many"] as const) {
+    const backend = new FakeBackend();
+    const clock = new VirtualClock();
+    let failing = true;
+    const stores = backend.connect({
+      before({ keys: named }) {
+        if (failing && named.includes(keys.indexMarkerKey)) throw new OutriggerError("UNREACHABLE", "away");
+      },
+    });
+    const core = createRepositories({ stores, mode, clock, log: silent, beatMs: BEAT_MS });
+    await assert.rejects(core.start(), { reason: "UNREACHABLE" });
+    failing = false;
+    await core.start();
+    const holder = backend.meta.get(keys.leaseHolderKey)?.etag;
+    await pushBlob(core, "app", "one");
+    stores.takeCalls();
+    await clock.advance(4 * BEAT_MS);
+    assert.equal(backend.meta.get(keys.leaseHolderKey)?.etag, holder);
+    const beats = stores.takeCalls().filter((method) => method === "meta.write").length;
+    assert.ok(mode === "many" ? beats === 0 : beats >= 7 && beats <= 9, `${beats} beats`);
+    await core.close();
+    assert.deepEqual([...backend.metaText("outrigger/lease/")], []);
+  }
+});
+
 test("a store that was exchanged for another is leased and indexed anew", async () => {
   const backend = new FakeBackend();
   const clock = new VirtualClock();
