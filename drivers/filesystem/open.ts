@@ -8,6 +8,7 @@ import { OutriggerError } from "../../proto/errors.ts";
 import { invalidField } from "../../proto/keys.ts";
 import { limits } from "../../proto/limits.ts";
 import type { Driver, StoreFacts } from "../../server/contract.ts";
+import { release } from "../../server/release.ts";
 import { BlobStore } from "./blob-store.ts";
 import { type Disk, type DiskLock, errno, isErrno } from "./disk.ts";
 import { diskError } from "./errors.ts";
@@ -45,7 +46,6 @@ export interface FilesystemDeps {
 }
 
 const NAME = "io.outrigger.filesystem";
-const VERSION = "0.1.0";
 const COMPACT_BYTES = 16 * 1024 * 1024;
 
 /** @throws NOT_INITIALISED, or another error whose message is one sentence that says what to change */
@@ -55,13 +55,13 @@ export async function openFilesystemDriver(settings: FilesystemSettings, deps: F
   const persistStepBytes = settings.persistStepBytes ?? optionSpecs.persistStep.default;
   if (persistStepBytes < 1) throw invalidField("persistStep", "must be at least 1 byte");
   return opening(settings.root, async () => {
-    const { disk, root, folders } = await prepare(settings.root, deps);
+    const { disk, root, folders, notices } = await prepare(settings.root, deps);
     await assertServable(disk, folders, root);
     const lock = await lockRoot(disk, folders, root, deps.lockWaitMs ?? 0, deps.signal);
     return holding(lock, async () => {
       const ids = await prepareRoot(disk, root, deps);
       return serve(
-        { disk, folders, lock, ids, clock: deps.clock ?? systemClock, log: deps.log },
+        { disk, folders, lock, ids, notices, clock: deps.clock ?? systemClock, log: deps.log },
         { persistStepBytes, uploadTtlMs, compactBytes: settings.compactBytes ?? COMPACT_BYTES },
       );
     });
@@ -100,8 +100,8 @@ async function opening<Result>(root: string, work: () => Promise<Result>): Promi
 async function prepare(
   wanted: string,
   deps: FilesystemDeps,
-): Promise<{ readonly disk: Disk; readonly root: string; readonly folders: Folders }> {
-  if (deps.disk !== undefined) return { disk: deps.disk, root: wanted, folders: new Folders(deps.disk) };
+): Promise<{ readonly disk: Disk; readonly root: string; readonly folders: Folders; readonly notices: string[] }> {
+  if (deps.disk !== undefined) return { disk: deps.disk, root: wanted, folders: new Folders(deps.disk), notices: [] };
   const root = path.resolve(wanted);
   let real: string;
   try {
@@ -114,8 +114,15 @@ async function prepare(
     throw new OutriggerError("BACKEND_DOWN", `the root ${root} ${sentence}`, { cause: error });
   }
   const disk = nodeDisk(real, deps.clock ?? systemClock);
-  return { disk, root, folders: new Folders(disk) };
+  const network = networkTypes.has((await fs.statfs(real)).type);
+  const notices = network
+    ? [`${root} is a network folder: its lock does not hold against drivers on other machines, run exactly one`]
+    : [];
+  return { disk, root, folders: new Folders(disk), notices };
 }
+
+/** NFS, SMB, CIFS, SMB2, as statfs(2) tells them. */
+const networkTypes: ReadonlySet<number> = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42]);
 
 const rootSentences: Readonly<Record<string, string>> = {
   ENOENT: "does not exist: make it, mount it, or run the driver once with --init",
@@ -136,6 +143,7 @@ interface Opened {
   readonly folders: Folders;
   readonly lock: DiskLock;
   readonly ids: StoreIds;
+  readonly notices: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -188,7 +196,8 @@ async function serve(opened: Opened, sizes: Sizes): Promise<Driver> {
   };
   return {
     name: NAME,
-    version: VERSION,
+    version: release(),
+    notices: opened.notices,
     blob,
     meta: new MetaStore(meta, metaFacts),
     close: () => {
