@@ -1,5 +1,5 @@
 /** Listings: tags and repositories, in bytewise order, from the derived keys. */
-import type { MetaItem } from "../../client/contract.ts";
+import type { MetaItem, Page } from "../../client/contract.ts";
 import { limits } from "../../proto/limits.ts";
 import type { Listing, RequestContext } from "./contract.ts";
 import type { Core } from "./core.ts";
@@ -54,12 +54,20 @@ async function listNames(
       },
       context,
     );
-    for (const item of page.items) {
-      const name = nameOf(item);
-      if (name !== undefined) names.push(name);
-    }
+    for (const name of namesOf(page, nameOf)) names.push(name);
     if (!page.more) return { names, more: false };
     startAfter = page.items.at(-1)?.key ?? startAfter;
   }
   return { names, more: limit > 0 };
+}
+
+/** Of pages that come from memory again and again; an entry goes with its page. */
+const known = new WeakMap<Page<MetaItem>, readonly string[]>();
+
+function namesOf(page: Page<MetaItem>, nameOf: (item: MetaItem) => string | undefined): readonly string[] {
+  const held = known.get(page);
+  if (held !== undefined) return held;
+  const names = page.items.map(nameOf).filter((name) => name !== undefined);
+  known.set(page, names);
+  return names;
 }
