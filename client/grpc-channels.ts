@@ -1,4 +1,9 @@
-/** grpc-js channels to one address: one for small calls, one for bulk streams, made anew when the PEM files change. */
+/**
+ * grpc-js channels to one address: one for small calls, one for bulk bytes each way, made anew when the PEM files change.
+ *
+ * Why bulk bytes are kept apart by direction: Node's http2 session does not read while a write of its own is in progress.
+ * On one connection, a push that fills the socket one way and a pull that fills it the other way stop each other for ever.
+ */
 import { readFileSync, type Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { Channel, type ChannelCredentials, type ChannelOptions, credentials } from "@grpc/grpc-js";
@@ -23,7 +28,7 @@ const options: ChannelOptions = {
   "grpc.enable_retries": 0,
   "grpc.per_rpc_retry_buffer_size": 0,
   "grpc.enable_channelz": 0,
-  // Without it the two channels would share one connection, and a stalled stream's bytes would delay small calls.
+  // Without it the channels would share one connection, and a stalled stream's bytes would delay small calls.
   "grpc.use_local_subchannel_pool": 1,
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 1_000,
@@ -48,13 +53,22 @@ export function grpcTarget(address: string): string {
 
 type Tls = NonNullable<StoreTarget["tls"]>;
 
+interface Channels {
+  readonly credentials: ChannelCredentials;
+  readonly small: Channel;
+  /** Bytes that come. */
+  reads: Channel | undefined;
+  /** Bytes that go. */
+  writes: Channel | undefined;
+}
+
 export class GrpcChannels {
   readonly #target: string;
   readonly #tls: Tls | undefined;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #isUnix: boolean;
-  #pair: { readonly small: Channel; bulk: Channel | undefined; readonly credentials: ChannelCredentials } | undefined;
+  #open: Channels | undefined;
   #stamp = "";
   #checkedMs = Number.NEGATIVE_INFINITY;
   #closed = false;
@@ -71,30 +85,42 @@ export class GrpcChannels {
     return this.#current().small;
   }
 
-  bulk(): Channel {
-    const pair = this.#current();
-    pair.bulk ??= this.#open(pair.credentials);
-    return pair.bulk;
+  reads(): Channel {
+    const open = this.#current();
+    open.reads ??= this.#channel(open.credentials);
+    return open.reads;
+  }
+
+  writes(): Channel {
+    const open = this.#current();
+    open.writes ??= this.#channel(open.credentials);
+    return open.writes;
   }
 
   close(): void {
     this.#closed = true;
-    this.#pair?.small.close();
-    this.#pair?.bulk?.close();
-    this.#pair = undefined;
+    this.#end(this.#open);
+    this.#open = undefined;
   }
 
-  #current() {
+  #end(channels: Channels | undefined): void {
+    channels?.small.close();
+    channels?.reads?.close();
+    channels?.writes?.close();
+  }
+
+  #current(): Channels {
     if (this.#closed) throw new OutriggerError("UNREACHABLE", "the connection is closed", { side: "core" });
     if (this.#tls !== undefined) void this.#checkFiles(this.#tls);
-    if (this.#pair === undefined) {
-      const made = this.#credentials();
-      this.#pair = { small: this.#open(made), bulk: undefined, credentials: made };
-    }
-    return this.#pair;
+    this.#open ??= this.#begin(this.#credentials());
+    return this.#open;
   }
 
-  #open(made: ChannelCredentials): Channel {
+  #begin(made: ChannelCredentials): Channels {
+    return { credentials: made, small: this.#channel(made), reads: undefined, writes: undefined };
+  }
+
+  #channel(made: ChannelCredentials): Channel {
     return new Channel(this.#target, made, {
       ...options,
       ...(this.#isUnix ? {} : { "grpc.keepalive_time_ms": KEEPALIVE_MS }),
@@ -126,12 +152,10 @@ export class GrpcChannels {
       const files = [tls.ca, tls.cert, tls.key].filter((path) => path !== undefined);
       const stamp = (await Promise.all(files.map((path) => stat(path)))).map(stampOf).join();
       const before = this.#stamp;
-      if (before !== "" && before !== stamp && this.#pair !== undefined && !this.#closed) {
-        const made = this.#credentials();
-        const old = this.#pair;
-        this.#pair = { small: this.#open(made), bulk: undefined, credentials: made };
-        old.small.close();
-        old.bulk?.close();
+      if (before !== "" && before !== stamp && this.#open !== undefined && !this.#closed) {
+        const old = this.#open;
+        this.#open = this.#begin(this.#credentials());
+        this.#end(old);
         this.#log.info("the TLS files have changed; new connections use them");
       }
       this.#stamp = stamp;

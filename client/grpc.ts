@@ -29,8 +29,12 @@ export function grpcTransport(target: StoreTarget, parts: { readonly clock: Cloc
   return new GrpcTransport(target, parts.clock, parts.log);
 }
 
-/** Small calls that belong to bulk work all the same: a Put may carry 1 MiB. */
-const bulk: ReadonlySet<AnyMethod> = new Set<AnyMethod>(["blob.Put", "blob.Read", "blob.Append"]);
+/** Calls with many bytes, by the way these go: a Put may carry 1 MiB. */
+const bulk: Partial<Record<AnyMethod | "health", "reads" | "writes">> = {
+  "blob.Read": "reads",
+  "blob.Put": "writes",
+  "blob.Append": "writes",
+};
 
 type Call = ReturnType<InstanceType<typeof import("@grpc/grpc-js").Channel>["createCall"]>;
 interface Codec {
@@ -137,7 +141,7 @@ class GrpcTransport implements Transport {
   }
 
   #call(what: AnyMethod | "health", path: string, call: TransportCall): Call {
-    const channel = what !== "health" && bulk.has(what) ? this.#channels.bulk() : this.#channels.small();
+    const channel = this.#channels[bulk[what] ?? "small"]();
     const deadline = call.deadlineMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + call.deadlineMs;
     return channel.createCall(path, deadline, null, null, null);
   }
