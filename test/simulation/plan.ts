@@ -96,7 +96,7 @@ const weights: Record<Kind, Readonly<Record<string, number>>> = {
 
 export function makePlan(seed: number, only?: { readonly kind?: Kind; readonly topology?: Topology }): Plan {
   const random = new Random(seed);
-  const kind = only?.kind ?? random.weighted({ stores: 55, fences: 15, budget: 5, registry: 0 });
+  const kind = only?.kind ?? random.weighted({ stores: 55, fences: 15, budget: 5, registry: 25 });
   const topology = only?.topology ?? (random.chance(0.5) ? "filesystem" : "replicas");
   const stormy = random.chance(0.75);
   const weather: Weather = stormy

@@ -75,6 +75,8 @@ export interface BootedCore {
   readonly repositories: RunningRepositories;
   /** The registry's rules may be used: in the mode "one", this core alone may write. */
   started: boolean;
+  /** Both stores are described. */
+  connected: boolean;
   ready(): Promise<void>;
 }
 
@@ -108,6 +110,7 @@ export function bootCore({ plan, life, transport, random, mutation, log }: CoreP
     transport,
     repositories,
     started: false,
+    connected: false,
     ready: () => connected.ready(),
   };
 }

@@ -4,6 +4,7 @@ import { type Mutation, NO_MUTATION } from "./mutation.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { Simulation, type Workload } from "./simulation.ts";
 import { FencesWorkload } from "./workloads/fences.ts";
+import { RegistryWorkload } from "./workloads/registry.ts";
 import { StoresWorkload } from "./workloads/stores.ts";
 import type { Violation } from "./world.ts";
 
@@ -51,6 +52,6 @@ function workloadOf(simulation: Simulation): Workload {
     case "budget":
       return new StoresWorkload(simulation);
     case "registry":
-      throw new Error("not yet");
+      return new RegistryWorkload(simulation);
   }
 }

@@ -57,6 +57,8 @@ export class Backend {
   slow = 0;
   /** Told after each change. */
   onChange: () => void = () => undefined;
+  /** How often a Write of the meta store took effect. */
+  itemChanges = 0;
   #stamps = 0;
   readonly #world: World;
   readonly #random: Random;
@@ -405,6 +407,7 @@ class SharedMeta implements MetaDriver {
           throw new OutriggerError("CONDITION_FAILED", operation.key, { metadata: { index: String(index) } });
         }
       });
+      backend.itemChanges++;
       return operations.map((operation) => {
         const { key } = operation;
         if (operation.kind === "check") return backend.items.get(key)?.etag ?? "";

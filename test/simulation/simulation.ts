@@ -143,14 +143,13 @@ export class Simulation {
       this.cores.push(slot);
       this.#startCore(slot);
     }
-    let ready = 0;
-    for (const { core } of this.cores)
-      core?.ready().then(
-        () => ready++,
-        (error) => world.fail("a core starts", String(error), error),
-      );
-    await this.#until(world.nowMs + 60_000, () => ready === this.cores.length);
-    if (world.violation === undefined) this.blobStoreId = this.cores[0]?.core?.blobs.facts.id ?? "";
+    await this.#until(world.nowMs + 60_000, () => {
+      const ready = this.cores.filter(({ core }) => (plan.kind === "registry" ? core?.started : core?.connected));
+      return ready.length === (plan.coreMode === "one" ? 1 : this.cores.length);
+    });
+    if (world.violation === undefined) {
+      this.blobStoreId = this.cores.find(({ core }) => core?.connected)?.core?.blobs.facts.id ?? "";
+    }
   }
 
   /** Steps until `done`, a violation, or too long. */
@@ -240,6 +239,25 @@ export class Simulation {
       mutation: this.mutation,
       log: silent,
     });
+    const { core } = slot;
+    const fail = (error: unknown) => this.world.fail("a core starts", String(error), error);
+    core.ready().then(() => {
+      core.connected = true;
+    }, fail);
+    if (this.plan.kind === "registry") this.#startRegistry(core, life);
+  }
+
+  /** Where a store is away at the start, a core tries again; with the mode "one" all but one wait here. */
+  #startRegistry(core: BootedCore, life: Life): void {
+    core.repositories.start().then(
+      () => {
+        core.started = true;
+      },
+      (error) => {
+        told(error);
+        life.after(200, () => this.#startRegistry(core, life));
+      },
+    );
   }
 
   #strike(fault: Fault): void {

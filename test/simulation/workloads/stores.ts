@@ -539,6 +539,8 @@ export class StoresWorkload implements Workload {
       ],
       UNARY_MS,
     );
+    // Moved again where the answer was lost and the source is there, whoever put it there meanwhile.
+    write.repeats();
     try {
       await core.blobs.move(this.#blobKeys[from] as string, this.#blobKeys[to] as string, {
         requestId: this.#request(),
