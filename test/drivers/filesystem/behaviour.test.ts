@@ -529,6 +529,66 @@ describe("failures of the disk", () => {
     assert.equal(next.meta.facts.outside, 0);
   });
 
+  for (const kind of ["kill", "power"] as const) {
+    test(`what others change after a crash (${kind}) is noticed, and nothing else is`, async () => {
+      for (let seed = 0; seed < 30; seed++) {
+        const disk = simDisk(100 + seed);
+        const [changed, removed, kept] = [TAG("a", "1"), TAG("a", "2"), TAG("b", "1")];
+        let stores = await openSim(disk);
+        await stores.meta.write([put(changed, digestOf("1")), put(removed, digestOf("2"))], call());
+        await stores.driver.close();
+        stores = await openSim(disk);
+        await stores.meta.write([put(changed, digestOf("3")), put(kept, digestOf("4"))], call());
+        disk.crash(kind);
+        disk.nowMs += 1000;
+        if (seed % 2 === 0) {
+          stores = await openSim(disk);
+          assert.equal(stores.meta.facts.outside, 0);
+          disk.crash("kill");
+          disk.nowMs += 1000;
+        }
+        disk.outside.write(changed, digestOf("5"));
+        disk.outside.remove(removed);
+        stores = await openSim(disk);
+        assert.equal(stores.meta.facts.outside, 1, `seed ${seed}`);
+        assert.equal(await textOf(stores.meta, changed), digestOf("5"));
+        assert.equal(await textOf(stores.meta, removed), undefined);
+        assert.equal(await textOf(stores.meta, kept), digestOf("4"));
+      }
+    });
+  }
+
+  test("what an upload had beyond its persisted bytes is not part of the blob", async () => {
+    const disk = simDisk(9);
+    let { blob } = await openSim(disk, { persistStepBytes: 10_000 });
+    let upload = await blob.open("u", { create: true }, call());
+    await upload.write(Buffer.alloc(100, 1));
+    await upload.flush();
+    await upload.write(Buffer.alloc(900, 2));
+    while ((disk.outside.read("outrigger/uploads/u")?.length ?? 0) < 1000) await new Promise(setImmediate);
+    disk.crash("kill");
+    ({ blob } = await openSim(disk));
+    upload = await blob.open("u", { create: false }, call());
+    assert.equal(upload.persistedBytes, 100);
+    await upload.write(Buffer.alloc(50, 3));
+    const info = await upload.commit({ key: "k", digest: "", keep: false }, call());
+    assert.equal(info.sizeBytes, 150);
+    assert.deepEqual(await bytesOf(blob, "k"), Buffer.concat([Buffer.alloc(100, 1), Buffer.alloc(50, 3)]));
+  });
+
+  test("an upload that holds less than what was made durable is damaged, not shorter", async () => {
+    const disk = simDisk(10);
+    let { blob, driver } = await openSim(disk);
+    const upload = await blob.open("u", { create: true }, call());
+    await upload.write(Buffer.alloc(100, 1));
+    await upload.flush();
+    await driver.close();
+    disk.outside.write("outrigger/uploads/u", Buffer.alloc(99, 1));
+    ({ blob, driver } = await openSim(disk));
+    await assert.rejects(blob.open("u", { create: false }, call()), { reason: "STORED_CORRUPT" });
+    await driver.close();
+  });
+
   test("symbolic links below the root are not followed", async () => {
     const disk = simDisk(8);
     disk.outside.write("docker/registry/v2/repositories/a/_layers/x/link", digestOf("1"));

@@ -202,51 +202,57 @@ describe("a crash at every operation", () => {
   }
 });
 
-test("persisted bytes of an upload survive a power loss at any operation, and are what was sent", async () => {
-  for (let at = 0; ; at++) {
-    const disk = simDisk(seed + 7 * at);
+for (const kind of ["kill", "power"] as const) {
+  test(`persisted bytes of an upload survive a crash at any operation (${kind}), and are what was sent`, async () => {
     const options = { persistStepBytes: 1500 };
-    const stores = await openSim(disk, options);
-    const first = disk.operations;
-    let crashed = false;
-    disk.before = ({ index }) => {
-      if (index !== first + at) return;
-      crashed = true;
-      disk.crash(at % 2 === 0 ? "power" : "kill");
-    };
-    let told = 0;
-    try {
-      const upload = await stores.blob.open("u", { create: true }, call());
-      for (let n = 0; n < 8; n++) {
-        await upload.write(Buffer.alloc(500, n));
-        told = upload.persistedBytes;
+    for (let at = 0; ; at++) {
+      let crashed = false;
+      for (let variant = 0; variant < 4; variant++) {
+        const context = `seed ${seed}, ${kind} at operation ${at}, variant ${variant}`;
+        const disk = simDisk(seed + 7 * at + variant);
+        const stores = await openSim(disk, options);
+        const first = disk.operations;
+        crashed = false;
+        disk.before = ({ index }) => {
+          if (index !== first + at) return;
+          crashed = true;
+          disk.crash(kind);
+        };
+        let told = 0;
+        try {
+          const upload = await stores.blob.open("u", { create: true }, call());
+          for (let n = 0; n < 8; n++) {
+            await upload.write(Buffer.alloc(500, n));
+            told = upload.persistedBytes;
+          }
+          await upload.flush();
+          told = upload.persistedBytes;
+          assert.equal(told, 4000);
+          await upload.close();
+        } catch (error) {
+          if (!crashed) throw error;
+        }
+        disk.before = () => {};
+        if (!crashed) break;
+        const reopened = await openSim(disk, options);
+        const upload = await reopened.blob.open("u", { create: told === 0 }, call());
+        const shown = upload.persistedBytes;
+        assert.ok(shown >= told, `${context}: told ${told}, found ${shown}`);
+        // Shown is durable.
+        disk.crash("power");
+        const again = await openSim(disk, options);
+        const last = await again.blob.open("u", { create: shown === 0 }, call());
+        assert.ok(last.persistedBytes >= shown, `${context}: shown ${shown}, found ${last.persistedBytes}`);
+        let bytes = 0;
+        for await (const piece of last.read(call())) {
+          for (const byte of piece) assert.equal(byte, Math.floor(bytes++ / 500), `${context}: byte ${bytes}`);
+        }
+        assert.equal(bytes, last.persistedBytes);
       }
-      await upload.flush();
-      told = upload.persistedBytes;
-      assert.equal(told, 4000);
-      await upload.close();
-    } catch (error) {
-      if (!crashed) throw error;
+      if (!crashed) break;
     }
-    disk.before = () => {};
-    if (!crashed) break;
-    const reopened = await openSim(disk, options);
-    if (told > 0) {
-      const upload = await reopened.blob.open("u", { create: false }, call());
-      assert.ok(upload.persistedBytes >= told, `seed ${seed}: told ${told}, found ${upload.persistedBytes} (${at})`);
-      // Shown is durable.
-      disk.crash("power");
-      const again = await openSim(disk, options);
-      const last = await again.blob.open("u", { create: false }, call());
-      assert.ok(last.persistedBytes >= upload.persistedBytes);
-      let bytes = 0;
-      for await (const piece of last.read(call())) {
-        for (const byte of piece) assert.equal(byte, Math.floor(bytes++ / 500), `seed ${seed}, byte ${bytes} (${at})`);
-      }
-      assert.equal(bytes, last.persistedBytes);
-    }
-  }
-});
+  });
+}
 
 test("random Writes with crashes agree with a model, and etags are never used again", async () => {
   const random = new Random(seed);
