@@ -5,9 +5,11 @@ import { Server, type ServerCredentials, type ServiceDefinition, type UntypedHan
 import type { Logger } from "pino";
 import type { Clock } from "../proto/clock.ts";
 import { OutriggerError } from "../proto/errors.ts";
+import type { ReadResponse } from "../proto/gen/outrigger/blob/v1/ReadResponse.ts";
 import { limits } from "../proto/limits.ts";
 import { contract } from "../proto/load.ts";
 import type { AnyMethod, Handlers, StreamMethod, UnaryMethod } from "../proto/transport.ts";
+import { encodeReadChunk } from "./codec.ts";
 import type { Driver } from "./contract.ts";
 import { type ActiveCall, createCalls } from "./grpc-calls.ts";
 import { Health } from "./health.ts";
@@ -82,7 +84,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 
   const services = contract();
   addService(services.handshake.service, "handshake");
-  if (driver.blob !== undefined) addService(services.blob.service, "blob");
+  if (driver.blob !== undefined) addService(withOwnCodec(services.blob.service as ServiceDefinition), "blob");
   if (driver.meta !== undefined) addService(services.meta.service, "meta");
   server.addService(services.health.service as ServiceDefinition, {
     Check: health.check(),
@@ -133,6 +135,14 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+function withOwnCodec(service: ServiceDefinition): ServiceDefinition {
+  const read = service["Read"];
+  if (read === undefined) throw new Error("the blob service has no Read");
+  const responseSerialize = (message: ReadResponse) =>
+    message.chunk ? encodeReadChunk(message.chunk) : read.responseSerialize(message);
+  return { ...service, Read: { ...read, responseSerialize } };
 }
 
 function drainingError(): OutriggerError {
