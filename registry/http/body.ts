@@ -68,16 +68,13 @@ export async function* readBody(source: BodySource, expectedBytes: number | unde
   const onEnded = () => give(stopping());
   let cancelIdle = () => {};
   ended.addEventListener("abort", onEnded, { once: true });
+  // Also when it closes: the loop then sees whether that was its end.
   const onReadable = () => wake();
   const onError = (error: Error) => give(new ClientGone(error));
-  const onClose = () => {
-    if (!request.complete) give(new ClientGone(request.errored));
-    else wake();
-  };
   request.on("readable", onReadable);
   request.on("end", onReadable);
   request.on("error", onError);
-  request.on("close", onClose);
+  request.on("close", onReadable);
   try {
     for (;;) {
       if (failure) throw failure;
@@ -126,7 +123,7 @@ export async function* readBody(source: BodySource, expectedBytes: number | unde
     ended.removeEventListener("abort", onEnded);
     request.off("readable", onReadable);
     request.off("end", onReadable);
-    request.off("close", onClose);
+    request.off("close", onReadable);
     // An error may still come after: unheard it would end the process.
     request.on("error", () => {});
     request.off("error", onError);

@@ -18,6 +18,7 @@ function counting(pool: BcryptPool): BcryptPool & { count: number } {
   const counted = {
     count: 0,
     compare(password: string, hashed: string) {
+      assert.match(hashed, /^\$2[by]\$\d\d\$.{53}$/, "also what stands for nobody is a hash to work on");
       counted.count += 1;
       return pool.compare(password, hashed);
     },

@@ -216,7 +216,7 @@ export function fakeRepositories(): FakeRepositories {
     async mountBlob(name, digest, { from, mayRead }) {
       enter("mountBlob", name);
       for (const [source, repo] of repositories) {
-        if ((from !== undefined && from !== source) || !mayRead(source) || !repo.blobs.has(digest)) continue;
+        if ((from === undefined ? !mayRead(source) : from !== source) || !repo.blobs.has(digest)) continue;
         repository(name).blobs.add(digest);
         return { digest, sizeBytes: bytes.get(digest)?.length ?? 0 };
       }

@@ -160,6 +160,19 @@ test("a pull whose store fails half-way is cut off, never completed", async (t) 
   await assert.rejects(api.call("GET", `/v2/a/blobs/${blobDigest}`), /aborted|hang up|ECONNRESET/);
 });
 
+test("a pull whose store gives too few bytes is cut off, never left hanging", async (t) => {
+  const api = await startApi(t);
+  const blobDigest = await pushBlob(api, "a", blob);
+  const { readBlob } = api.repositories;
+  Object.assign(api.repositories, {
+    async readBlob(...args: Parameters<typeof readBlob>) {
+      const read = await readBlob(...args);
+      return read && { ...read, lengthBytes: read.lengthBytes + 1 };
+    },
+  });
+  await assert.rejects(api.call("GET", `/v2/a/blobs/${blobDigest}`), /aborted|hang up|ECONNRESET/);
+});
+
 test("Expect: 100-continue: a refusal comes before the body, a body is asked for", async (t) => {
   const api = await startApi(t);
   const expecting = { expect: "100-continue", "content-length": String(blob.length) };
@@ -189,4 +202,26 @@ test("an early refusal is readable although its body is still being sent, and th
     const reply = await api.call("POST", "/v2/UPPER/blobs/uploads/", { body: Buffer.alloc(8 * 1024 * 1024) });
     assert.deepEqual([reply.status, reply.error?.code], [400, "NAME_INVALID"]);
   }
+});
+
+test("whoever sends on and on after a refusal is cut off", { timeout: 30_000 }, async (t) => {
+  const api = await startApi(t);
+  const request = open(api, "POST", "/v2/UPPER/blobs/uploads/");
+  request.on("response", (response) => response.resume());
+  const ended = new Promise<void>((resolve) => {
+    request.on("error", () => resolve());
+    request.on("close", () => resolve());
+  });
+  const piece = Buffer.alloc(1024 * 1024);
+  let sent = 0;
+  let over = false;
+  void ended.then(() => {
+    over = true;
+  });
+  while (!over && sent < 512 * 1024 * 1024) {
+    sent += piece.length;
+    if (!request.write(piece)) await Promise.race([once(request, "drain").catch(() => {}), ended]);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(sent < 256 * 1024 * 1024, `${sent} bytes were taken`);
 });
