@@ -21,53 +21,69 @@ interface Scenario {
   readonly options?: { readonly compactBytes?: number; readonly persistStepBytes?: number };
 }
 
-/** Runs the scenario once for each operation of the disk, crashing there. */
-async function crashEverywhere(scenario: Scenario, kind: CrashKind): Promise<{ readonly crashes: number }> {
-  let seen = new Set<string>();
+/** What a power loss keeps is chance: each operation is crashed a few times. */
+const VARIANTS = 3;
+
+/** Runs the scenario again and again, crashing at one operation of the disk after the other. */
+async function crashEverywhere(scenario: Scenario, kind: CrashKind): Promise<number> {
+  const seen = new Set<string>();
   let crashes = 0;
   for (let at = 0; ; at++) {
-    const disk = simDisk(seed + at);
-    const stores = await openSim(disk, scenario.options);
-    await scenario.before(stores);
-    const acknowledged = { done: false };
-    const first = disk.operations;
-    let crashed = false;
-    disk.before = ({ index }) => {
-      if (index !== first + at) return;
-      crashed = true;
-      disk.crash(kind);
-    };
-    await scenario.act(stores, acknowledged).catch((error) => {
-      if (!crashed) throw error;
-    });
-    // What runs on after the answer (files of links, the new log) is crashed too.
-    if (!crashed) await stores.driver.close();
-    disk.before = () => {};
-    if (!crashed) {
-      assert.deepEqual([...seen].sort(), ["new", "old"], "crashes early leave the old, late ones the new");
-      return { crashes };
-    }
-    crashes++;
-    const context = `seed ${seed}, ${kind} at operation ${at}`;
-    try {
-      const reopened = await openSim(disk, scenario.options);
-      assert.equal(reopened.meta.facts.outside, 0, "nobody else has changed anything");
-      const state = await scenario.check(reopened, acknowledged.done, disk);
-      seen = seen.add(state);
-      // What was shown once is durable: a power loss right after changes nothing.
-      disk.crash("power");
-      const again = await openSim(disk, scenario.options);
-      assert.equal(await scenario.check(again, state === "new", disk), state, "what was seen stays");
-      await again.driver.close();
-      const last = await openSim(disk, scenario.options);
-      assert.equal(last.meta.facts.outside, 0, "nobody else has changed anything");
-      assert.equal(await scenario.check(last, state === "new", disk), state);
-      await last.driver.close();
-      assert.equal(disk.outside.files().size > 0, true);
-    } catch (error) {
-      throw new Error(context, { cause: error });
+    for (let variant = 0; variant < VARIANTS; variant++) {
+      try {
+        const state = await crashAt(scenario, kind, at, seed + VARIANTS * at + variant);
+        if (state === "never") {
+          assert.deepEqual([...seen].sort(), ["new", "old"], "early crashes leave the old, late ones the new");
+          return crashes;
+        }
+        seen.add(state);
+        crashes++;
+      } catch (error) {
+        throw new Error(`SEED=${seed}: ${kind} at operation ${at}, variant ${variant}`, { cause: error });
+      }
     }
   }
+}
+
+/** @returns what the crash left; "never": the scenario was over before */
+async function crashAt(scenario: Scenario, kind: CrashKind, at: number, diskSeed: number) {
+  const disk = simDisk(diskSeed);
+  const stores = await openSim(disk, scenario.options);
+  await scenario.before(stores);
+  const acknowledged = { done: false };
+  const first = disk.operations;
+  let crashed = false;
+  disk.before = ({ index }) => {
+    if (index !== first + at) return;
+    crashed = true;
+    disk.crash(kind);
+  };
+  await scenario.act(stores, acknowledged).catch((error) => {
+    if (!crashed) throw error;
+  });
+  // What runs on after the answer (files of links, the new log) is crashed too.
+  if (!crashed) await stores.driver.close();
+  disk.before = () => {};
+  if (!crashed) return "never";
+  const reopened = await openSim(disk, scenario.options);
+  assert.equal(reopened.meta.facts.outside, 0, "nobody else has changed anything");
+  const state = await scenario.check(reopened, acknowledged.done, disk);
+  // What was shown once is durable: a power loss right after changes nothing.
+  disk.crash("power");
+  for (const _ of ["after the power loss", "after a clean end"]) {
+    const again = await openSim(disk, scenario.options);
+    assert.equal(again.meta.facts.outside, 0, "nobody else has changed anything");
+    assert.equal(await scenario.check(again, state === "new", disk), state, "what was seen stays");
+    await again.driver.close();
+  }
+  const files = [...disk.outside.files().keys()];
+  assert.deepEqual(
+    files.filter((file) => file.startsWith("outrigger/tmp/")),
+    [],
+    "nothing is left that no name leads to",
+  );
+  assert.equal(files.filter((file) => file.startsWith("outrigger/log/")).length, 1);
+  return state;
 }
 
 const A = TAG("a", "1");
@@ -173,6 +189,22 @@ const scenarios: Record<string, Scenario> = {
       return info === undefined ? "new" : "old";
     },
   },
+  "a delete beside another key": {
+    async before({ blob }) {
+      await blob.put("x/a", Buffer.from("a"), undefined, call());
+      await blob.put("x/b", Buffer.from("b"), undefined, call());
+    },
+    async act({ blob }, acknowledged) {
+      await blob.delete("x/a", call());
+      acknowledged.done = true;
+    },
+    async check({ blob }, acknowledged) {
+      const [a, b] = await blob.stat(["x/a", "x/b"], call());
+      if (acknowledged) assert.equal(a, undefined, "nothing deleted comes back");
+      assert.ok(b);
+      return a === undefined ? "new" : "old";
+    },
+  },
   "a move": {
     async before({ blob }) {
       await blob.put(BLOB("abcd"), Buffer.from("bytes"), undefined, call());
@@ -195,7 +227,7 @@ describe("a crash at every operation", () => {
   for (const [name, scenario] of Object.entries(scenarios)) {
     for (const kind of ["kill", "power"] as const) {
       test(`${name}, ${kind}`, async () => {
-        const { crashes } = await crashEverywhere(scenario, kind);
+        const crashes = await crashEverywhere(scenario, kind);
         assert.ok(crashes > 3, `${crashes} crashes`);
       });
     }
