@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { destination, type Logger, pino } from "pino";
 import { systemClock } from "../../proto/clock.ts";
 import { hasReason, type Reason } from "../../proto/errors.ts";
-import { loadConfig } from "../../registry/config.ts";
+import { type Config, loadConfig } from "../../registry/config.ts";
 import { type RunningRegistry, startRegistry } from "../../registry/index.ts";
 import { watchFiles } from "../../registry/watch.ts";
 import { addConfigOptions, type ConfigOptions, configSources } from "../config-options.ts";
@@ -34,6 +34,21 @@ async function serve(options: ConfigOptions): Promise<void> {
   );
   // Told to stop while it starts, it must not be found later by its listener alone.
   const stop = stopSignal(log);
+  try {
+    await serveUntil(stop, config, sources, log);
+  } catch (error) {
+    // The log has a refusal already: one line, not two.
+    throw hasReason(error, ...refusals) && log.isLevelEnabled("error") ? new Reported() : error;
+  }
+  log.info("stopped");
+}
+
+async function serveUntil(
+  stop: Promise<void>,
+  config: Config,
+  sources: ReturnType<typeof configSources>,
+  log: Logger,
+): Promise<void> {
   const registry = await startRegistry(config, { log, coreVersion: version() });
   try {
     log.info({ address: registry.address }, "listening");
@@ -46,16 +61,10 @@ async function serve(options: ConfigOptions): Promise<void> {
         : undefined;
     try {
       // Refused stores end the process; a driver that is not there yet is waited for.
-      const refused = registry.ready.then(
-        () => {
-          announceReady(registry.address);
-          return stop;
-        },
-        (error: unknown) => {
-          // The log has the refusal already: one line, not two.
-          throw hasReason(error, ...refusals) && log.isLevelEnabled("error") ? new Reported() : error;
-        },
-      );
+      const refused = registry.ready.then(() => {
+        announceReady(registry.address);
+        return stop;
+      });
       await Promise.race([refused, stop]);
     } finally {
       watch?.stop();
@@ -65,7 +74,6 @@ async function serve(options: ConfigOptions): Promise<void> {
   } finally {
     await registry.close();
   }
-  log.info("stopped");
 }
 
 /** One reload at a time; what is wrong is logged and leaves everything as it was. */

@@ -40,8 +40,10 @@ describe("two cores on one driver", () => {
   ): Promise<number> {
     assert.equal(await client.hasBlob(repository, content.digest), false, "half of a blob is visible");
     const state = await client.expect(204, "GET", location);
-    const from = Number(String(state.headers["range"]).split("-")[1]) + 1;
-    assert.ok(from > 0 && from < content.sizeBytes, `range ${state.headers["range"]}`);
+    const { range } = state.headers;
+    // "0-0" is how registries say that they have nothing.
+    const from = range === "0-0" ? 0 : Number(String(range).split("-")[1]) + 1;
+    assert.ok(from > 0 && from < content.sizeBytes, `range ${range}`);
     await client.expect(201, "PUT", withDigest(locationOf(state), content.digest), {
       headers: {
         ...octets,

@@ -75,7 +75,7 @@ describe("a full disk", { skip: mountProblem() }, () => {
         outcomes.refused++;
         const { reply } = error as { reply?: { status: number; body: Buffer } };
         assert.ok(reply, `not an answer but ${error}`);
-        assert.equal(reply.status, 503, String(error));
+        assert.equal(reply.status, 507, String(error));
         assert.match(reply.body.toString(), /full|space|quota/i);
         // Nothing half-visible: absent, or whole.
         if (await client.hasBlob("full/load", content.digest)) await client.pullBlob("full/load", content);
