@@ -1,4 +1,5 @@
 /** What an index run finds, and the small parts that its passes share. */
+import { setMaxListeners } from "node:events";
 import type { MetaItem } from "../../client/contract.ts";
 import type { Core } from "../repository/core.ts";
 
@@ -48,7 +49,9 @@ export class IndexRun {
   ) {
     this.core = core;
     this.repair = repair;
-    this.signal = signal;
+    // Its own: each of the calls under way listens to it, and many are.
+    this.signal = AbortSignal.any([signal]);
+    setMaxListeners(0, this.signal);
     this.#progress = progress;
   }
 

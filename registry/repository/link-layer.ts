@@ -5,11 +5,14 @@ import { RegistryError } from "../errors.ts";
 import { condemnedState, relyingOn } from "./condemned.ts";
 import type { RequestContext } from "./contract.ts";
 import type { Core } from "./core.ts";
-import { addingUnder } from "./guard.ts";
+import { addingUnder, isTaking } from "./guard.ts";
 import { catalogKey, condemnedKey, layerLink, refsKey } from "./keys.ts";
 
 const DELETING_WAIT_MS = 10_000;
 const DELETING_POLL_MS = 250;
+
+/** Longer than a taker needs, when its stores are well. */
+const PATIENCE_MS = 100;
 
 /** What a layer's Write depends on, as of one moment. */
 export interface LayerItems {
@@ -34,6 +37,21 @@ export async function readLayer(
   const basis = core.ledger.basis();
   const [guard, link, refs, marker, ...rest] = await core.ledger.get(keys, context);
   return { basis, guard, link, refs, marker, others: rest };
+}
+
+/**
+ * Before an adder undoes a taker's work it lets it finish: otherwise steady pushes would keep every delete from ending.
+ * Only for a while, since the taker may have died.
+ */
+export async function patiently<Items extends { readonly guard: MetaItem | undefined }>(
+  core: Core,
+  context: RequestContext,
+  read: () => Promise<Items>,
+): Promise<Items> {
+  const items = await read();
+  if (!isTaking(items.guard)) return items;
+  await sleep(core.clock, PATIENCE_MS, context.signal);
+  return read();
 }
 
 /**

@@ -4,7 +4,7 @@ import { isReadable } from "./condemned.ts";
 import type { BlobFound, RequestContext } from "./contract.ts";
 import { assertDigestText, type Core } from "./core.ts";
 import { blobKey, layerLink, parseRefsKey, refsPrefix } from "./keys.ts";
-import { linkLayer, readLayer, untilNotDeleting } from "./link-layer.ts";
+import { linkLayer, patiently, readLayer, untilNotDeleting } from "./link-layer.ts";
 import { assertName, isName } from "./names.ts";
 import { untilNotRaced } from "./races.ts";
 
@@ -26,7 +26,9 @@ export async function mountBlob(
   if (from === undefined || !isName(from) || !source.mayRead(from)) return undefined;
   return untilNotRaced(core, context.signal, async () => {
     const items = await untilNotDeleting(core, digest, context, () =>
-      readLayer(core, name, digest, from === name ? [] : [layerLink(from, digest)], context),
+      patiently(core, context, () =>
+        readLayer(core, name, digest, from === name ? [] : [layerLink(from, digest)], context),
+      ),
     );
     const given = from === name ? items.link : items.others[0];
     if (given === undefined || !isReadable(items.marker)) return undefined;

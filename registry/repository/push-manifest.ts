@@ -4,7 +4,6 @@
  */
 import { randomUUID } from "node:crypto";
 import type { MetaItem, MetaOperation } from "../../client/contract.ts";
-import { sleep } from "../../proto/clock.ts";
 import { hasReason } from "../../proto/errors.ts";
 import { algorithmOf } from "../../proto/keys.ts";
 import { limits } from "../../proto/limits.ts";
@@ -12,7 +11,7 @@ import { RegistryError } from "../errors.ts";
 import { condemnedState, relyingOn } from "./condemned.ts";
 import type { PushedManifest, RequestContext } from "./contract.ts";
 import { assertDigestText, type Core, digestOfBytes } from "./core.ts";
-import { addingUnder, isTaking } from "./guard.ts";
+import { addingUnder } from "./guard.ts";
 import {
   blobKey,
   catalogKey,
@@ -25,7 +24,7 @@ import {
   tagKey,
   tagLink,
 } from "./keys.ts";
-import { present, untilNotDeleting } from "./link-layer.ts";
+import { patiently, present, untilNotDeleting } from "./link-layer.ts";
 import { checkManifest, type Manifest } from "./manifest.ts";
 import { assertName, assertTag } from "./names.ts";
 import { untilNotRaced } from "./races.ts";
@@ -33,9 +32,6 @@ import { encodeReferrer } from "./referrers.ts";
 
 /** In one Write; more tags are as many Writes more, each whole. */
 const TAGS_AT_ONCE = 25;
-/** A taker at work is let finish for so long, once, before its work is undone. */
-const PATIENCE_MS = 50;
-
 interface Pushed {
   readonly name: string;
   readonly digest: string;
@@ -96,16 +92,12 @@ interface TagItems {
 }
 
 async function putWithTags(core: Core, push: Pushed, tags: readonly string[], context: RequestContext): Promise<void> {
-  let patient = true;
   /** Where, and under which marker, the bytes were stored; `undefined`: not yet stored. */
   let storedUnder: string | undefined;
   await untilNotRaced(core, context.signal, async () => {
-    let items = await untilNotDeleting(core, push.digest, context, () => look(core, push, tags, context));
-    if (patient && isTaking(items.guard)) {
-      patient = false;
-      await sleep(core.clock, PATIENCE_MS, context.signal);
-      items = await untilNotDeleting(core, push.digest, context, () => look(core, push, tags, context));
-    }
+    const items = await untilNotDeleting(core, push.digest, context, () =>
+      patiently(core, context, () => look(core, push, tags, context)),
+    );
     if (isDone(items, push)) return;
     const under = `${items.basis} ${items.marker?.etag}`;
     // A revision's bytes are there, unless somebody is about to take them away.

@@ -10,7 +10,7 @@ import { RegistryError } from "../errors.ts";
 import type { BlobFound, RequestContext, UploadSession } from "./contract.ts";
 import { assertDigestText, type Core } from "./core.ts";
 import { blobKey, cancelledKey } from "./keys.ts";
-import { linkLayer, readLayer, untilNotDeleting } from "./link-layer.ts";
+import { linkLayer, patiently, readLayer, untilNotDeleting } from "./link-layer.ts";
 import { assertName } from "./names.ts";
 import { untilNotRaced } from "./races.ts";
 
@@ -64,7 +64,7 @@ export async function finishUpload(
     // Bytes in a store that is no longer the registry's would be linked to nothing.
     if (session.storeId !== core.stores.blobs.facts.id) throw unknown(session);
     const items = await untilNotDeleting(core, digest, context, () =>
-      readLayer(core, session.repository, digest, [cancelled], context),
+      patiently(core, context, () => readLayer(core, session.repository, digest, [cancelled], context)),
     );
     assertNotCancelled(items.others[0]);
     if (committed === undefined) {

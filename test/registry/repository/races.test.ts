@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { systemClock } from "../../../proto/clock.ts";
 import { RegistryError } from "../../../registry/errors.ts";
 import { rebuildIndex } from "../../../registry/index/index.ts";
 import type { Repositories } from "../../../registry/repository/contract.ts";
@@ -171,6 +172,25 @@ test("one digest is a layer and a manifest: taking one away leaves the other's r
   const remove: Work = (core) => core.deleteManifest("app", digestOf(text), context());
   await everyInterleaving(prepare, asLayer, remove, () => {});
   await everyInterleaving(prepare, remove, asLayer, () => {});
+});
+
+test("steady pushes do not keep a delete from ending", { timeout: 60_000 }, async () => {
+  const backend = new FakeBackend();
+  const slowly = () => new Promise((resolve) => setTimeout(resolve, 1));
+  const start = async () => (await startCore({ backend, clock: systemClock, hooks: { before: slowly } })).repositories;
+  const [pusher, other, taker] = [await start(), await start(), await start()];
+  await pushImage(taker, "app", ["v1"], layers);
+  let pushes = 0;
+  let done = false;
+  const push = async (core: Repositories, of: string) => {
+    for (; !done; pushes += 1) await pushBlob(core, "app", `${of} ${pushes}`);
+  };
+  const pushing = [push(pusher, "one"), push(other, "two")];
+  assert.equal(await taker.deleteManifest("app", digestOf(imageOf(layers)), context()), true);
+  assert.equal(await taker.deleteBlob("app", digestOf("one"), context()), true);
+  done = true;
+  await Promise.all(pushing);
+  assert.deepEqual(brokenRules(backend), []);
 });
 
 test("two deletes at once: neither leaves anything", async () => {
