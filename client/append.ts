@@ -3,7 +3,6 @@
  * with the next attempt, replay from what is persisted, go on.
  */
 import { createHash } from "node:crypto";
-import { sleep } from "../proto/clock.ts";
 import { hasReason, OutriggerError } from "../proto/errors.ts";
 import { algorithmOf, assertDigest, assertKey, assertUploadId, invalidField } from "../proto/keys.ts";
 import { limits } from "../proto/limits.ts";
@@ -130,7 +129,7 @@ class Append {
       "an upload's stream broke and is opened again",
     );
     try {
-      await sleep(clock, pauseMs, upload.failing);
+      await this.#parts.channel.live.pause("blob.Append", pauseMs, upload.failing);
     } catch {
       throw upload.sourceFailure?.error;
     }

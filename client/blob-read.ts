@@ -2,7 +2,6 @@
  * A blob's bytes by gRPC: checked as they come, and continued at the next byte, with the same etag, when the stream
  * breaks (protocol.md section 6). Nothing is buffered: one message is asked for when the reader wants the next piece.
  */
-import { sleep } from "../proto/clock.ts";
 import { hasReason, OutriggerError } from "../proto/errors.ts";
 import type { ReadResponse } from "../proto/gen/outrigger/blob/v1/ReadResponse.ts";
 import { limits } from "../proto/limits.ts";
@@ -30,7 +29,9 @@ export async function readBlob(
   range: Range,
   options: CallOptions | undefined,
 ): Promise<BlobRead> {
-  const reader = await channel.retrying(() => StreamReader.open(channel.live, key, range, options), { options });
+  const reader = await channel.retrying("blob.Read", () => StreamReader.open(channel.live, key, range, options), {
+    options,
+  });
   let consumed = false;
   const read: BlobRead = {
     info: reader.info,
@@ -77,7 +78,7 @@ async function* pieces(
         stuckSinceMs ??= nowMs;
         const pauseMs = waitMs(error, tried++, channel.random, RETRY);
         if (nowMs - stuckSinceMs + pauseMs >= STUCK_BUDGET_MS) throw error;
-        await sleep(channel.clock, pauseMs, options?.signal);
+        await channel.live.pause("blob.Read", pauseMs, options?.signal);
         channel.log.info(
           { key: first.info.key, offset: nextBytes, err: error },
           "a read is continued after its stream broke",

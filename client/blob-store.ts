@@ -1,5 +1,4 @@
 /** The blob store of a core: one function of BlobStore each, the long ones in files of their own. */
-import { sleep } from "../proto/clock.ts";
 import { hasReason, OutriggerError, type Reason, reasons } from "../proto/errors.ts";
 import type { MoveResponse } from "../proto/gen/outrigger/blob/v1/MoveResponse.ts";
 import type { UploadInfo as WireUpload } from "../proto/gen/outrigger/blob/v1/UploadInfo.ts";
@@ -129,7 +128,7 @@ export class DriverBlobStore implements BlobStore {
       }
       const pauseMs = waitMs(failure, tried, random, RETRY);
       if (clock.monotonic() - startMs + pauseMs >= RETRY_BUDGET_MS) throw lost ?? failure;
-      await sleep(clock, pauseMs, options?.signal);
+      await this.#channel.pause("blob.Put", pauseMs, options?.signal);
     }
   }
 
@@ -231,7 +230,7 @@ export class DriverBlobStore implements BlobStore {
         }
         const pauseMs = waitMs(error, tried, random, RETRY);
         if (clock.monotonic() - startMs + pauseMs >= RETRY_BUDGET_MS) throw error;
-        await sleep(clock, pauseMs, options?.signal);
+        await this.#channel.pause("blob.Move", pauseMs, options?.signal);
       }
     }
   }

@@ -9,6 +9,7 @@ import { hasReason, OutriggerError } from "../proto/errors.ts";
 import { limits } from "../proto/limits.ts";
 import type {
   AnswerMetadata,
+  AnyMethod,
   AppendStream,
   IncomingStream,
   RequestMetadata,
@@ -285,10 +286,14 @@ export class StoreChannel {
     call: Call = {},
     evenBlocked = false,
   ): Promise<UnaryMethods[Method][1]> {
-    return this.retrying((leftMs) => {
-      const deadlineMs = Math.min(call.deadlineMs ?? limits.unaryDeadlineMs, leftMs);
-      return this.live.unary(method, request, { ...call, deadlineMs }, evenBlocked);
-    }, call);
+    return this.retrying(
+      method,
+      (leftMs) => {
+        const deadlineMs = Math.min(call.deadlineMs ?? limits.unaryDeadlineMs, leftMs);
+        return this.live.unary(method, request, { ...call, deadlineMs }, evenBlocked);
+      },
+      call,
+    );
   }
 
   /** A mutating call that must not be repeated: tried again only where it surely had no effect. */
@@ -297,11 +302,23 @@ export class StoreChannel {
     request: UnaryMethods[Method][0],
     call: Call = {},
   ): Promise<UnaryMethods[Method][1]> {
-    return this.retrying(() => this.live.unary(method, request, { ...call, mutates: true }), call, hadNoEffect);
+    return this.retrying(method, () => this.live.unary(method, request, { ...call, mutates: true }), call, hadNoEffect);
+  }
+
+  /** Waits before another attempt; a connection that comes back ends the wait. */
+  async pause(method: AnyMethod, ms: number, signal?: AbortSignal): Promise<void> {
+    const { transport, clock } = this.#parts;
+    const waited = sleep(clock, ms, signal);
+    const back = transport.reconnected?.(method, ms);
+    if (back === undefined) return waited;
+    // The one that is not waited for any more may end as it likes.
+    waited.catch(() => undefined);
+    await Promise.race([waited, back.then((isBack) => (isBack ? undefined : waited))]);
   }
 
   /** Attempts within 10 s in all, while `passing` says that another one may work. */
   async retrying<Result>(
+    method: AnyMethod,
     attempt: (leftMs: number) => Promise<Result>,
     call: Call = {},
     passing: (error: unknown) => boolean = isPassing,
@@ -315,7 +332,7 @@ export class StoreChannel {
         if (!passing(error)) throw error;
         const pauseMs = waitMs(error, tried, this.random, RETRY);
         if (this.clock.monotonic() - startMs + pauseMs >= RETRY_BUDGET_MS) throw error;
-        await sleep(this.clock, pauseMs, call.options?.signal);
+        await this.live.pause(method, pauseMs, call.options?.signal);
       }
     }
   }

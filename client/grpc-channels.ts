@@ -6,7 +6,7 @@
  */
 import { readFileSync, type Stats } from "node:fs";
 import { stat } from "node:fs/promises";
-import { Channel, type ChannelCredentials, type ChannelOptions, credentials } from "@grpc/grpc-js";
+import { Channel, type ChannelCredentials, type ChannelOptions, connectivityState, credentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Clock } from "../proto/clock.ts";
 import { OutriggerError } from "../proto/errors.ts";
@@ -31,7 +31,8 @@ const options: ChannelOptions = {
   // Without it the channels would share one connection, and a stalled stream's bytes would delay small calls.
   "grpc.use_local_subchannel_pool": 1,
   "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 1_000,
+  // A driver that was restarted is found at once: connecting to an address where nobody listens costs next to nothing.
+  "grpc.max_reconnect_backoff_ms": 300,
   "grpc.service_config_disable_resolution": 1,
   "grpc.enable_http_proxy": 0,
 };
@@ -95,6 +96,21 @@ export class GrpcChannels {
     const open = this.#current();
     open.writes ??= this.#channel(open.credentials);
     return open.writes;
+  }
+
+  /** Whether a connection that was not there came within `ms`. */
+  async reconnected(which: "small" | "reads" | "writes", ms: number): Promise<boolean> {
+    const channel = this[which]();
+    const deadlineMs = Date.now() + ms;
+    let state = channel.getConnectivityState(true);
+    if (state === connectivityState.READY) return false;
+    while (state !== connectivityState.READY) {
+      const from = state;
+      await new Promise<void>((resolve) => channel.watchConnectivityState(from, deadlineMs, () => resolve()));
+      if (this.#closed || Date.now() >= deadlineMs) return false;
+      state = channel.getConnectivityState(true);
+    }
+    return true;
   }
 
   close(): void {

@@ -136,6 +136,15 @@ class GrpcTransport implements Transport {
     return { incoming, send: (message) => outgoing.send(message), end: () => outgoing.end() };
   }
 
+  async reconnected(method: AnyMethod, ms: number): Promise<boolean> {
+    try {
+      return await this.#channels.reconnected(bulk[method] ?? "small", ms);
+    } catch {
+      // Closed: there is nothing to wait for.
+      return false;
+    }
+  }
+
   close(): void {
     this.#channels.close();
   }

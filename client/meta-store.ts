@@ -1,5 +1,4 @@
 /** The meta store of a core: values by key, all-or-none writes whose lost answers are found out. */
-import { sleep } from "../proto/clock.ts";
 import { hasReason, OutriggerError } from "../proto/errors.ts";
 import type { OperationInput } from "../proto/gen/outrigger/meta/v1/Operation.ts";
 import { assertAscii, assertKey, invalidField } from "../proto/keys.ts";
@@ -128,7 +127,7 @@ export class DriverMetaStore implements MetaStore {
       }
       const pauseMs = waitMs(failure, tried, random, WRITE_RETRY);
       if (clock.monotonic() - startMs + pauseMs >= WRITE_BUDGET_MS) throw lost ?? failure;
-      await sleep(clock, pauseMs, options?.signal);
+      await this.#channel.live.pause("meta.Write", pauseMs, options?.signal);
     }
   }
 

@@ -160,6 +160,11 @@ export interface Transport {
    * no health service; `undefined` where the driver does not know the service.
    */
   health?(service: string, call: TransportCall): Promise<boolean | undefined>;
+  /**
+   * Resolves with true as soon as the connection that `method` uses is there again, with false once `ms` are over or where
+   * it was there all the time. Never rejects. Absent where a transport has no connections.
+   */
+  reconnected?(method: AnyMethod, ms: number): Promise<boolean>;
   close(): void;
 }
 
