@@ -4,14 +4,23 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { systemClock } from "../../../proto/clock.ts";
 import { RegistryError } from "../../../registry/errors.ts";
 import { rebuildIndex } from "../../../registry/index/index.ts";
 import type { Repositories } from "../../../registry/repository/contract.ts";
 import * as keys from "../../../registry/repository/keys.ts";
 import { FakeBackend } from "../../helpers/fake-stores.ts";
 import { brokenRules } from "./integrity.ts";
-import { context, digestOf, imageOf, pushBlob, pushImage, putImage, startCore, testClock } from "./world.ts";
+import {
+  context,
+  digestOf,
+  hastyClock,
+  imageOf,
+  pushBlob,
+  pushImage,
+  putImage,
+  startCore,
+  testClock,
+} from "./world.ts";
 
 interface Outcome {
   readonly backend: FakeBackend;
@@ -177,7 +186,8 @@ test("one digest is a layer and a manifest: taking one away leaves the other's r
 test("steady pushes do not keep a delete from ending", { timeout: 60_000 }, async () => {
   const backend = new FakeBackend();
   const slowly = () => new Promise((resolve) => setTimeout(resolve, 1));
-  const start = async () => (await startCore({ backend, clock: systemClock, hooks: { before: slowly } })).repositories;
+  const start = async () =>
+    (await startCore({ backend, clock: hastyClock(1), hooks: { before: slowly } })).repositories;
   const [pusher, other, taker] = [await start(), await start(), await start()];
   await pushImage(taker, "app", ["v1"], layers);
   let pushes = 0;

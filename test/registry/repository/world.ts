@@ -7,15 +7,19 @@ import { createRepositories, type RunningRepositories } from "../../../registry/
 import { mediaTypes } from "../../../registry/repository/manifest.ts";
 import { FakeBackend, type FakeHooks, type FakeStores } from "../../helpers/fake-stores.ts";
 
-/** Real time with short timers run sooner; they keep the process alive, which nothing else does here. */
-export const testClock: Clock = {
-  ...systemClock,
-  after(ms, run) {
-    const timer = setTimeout(run, ms / 20);
-    if (ms >= 60_000) timer.unref();
-    return () => clearTimeout(timer);
-  },
-};
+/** Real time; timers of less than a minute run `factor` times sooner and keep the process alive, as nothing else does here. */
+export function hastyClock(factor: number): Clock {
+  return {
+    ...systemClock,
+    after(ms, run) {
+      const timer = setTimeout(run, ms / factor);
+      if (ms >= 60_000) timer.unref();
+      return () => clearTimeout(timer);
+    },
+  };
+}
+
+export const testClock = hastyClock(20);
 
 export const silent = pino({ level: "silent" });
 
