@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { limits } from "../../proto/limits.ts";
-import { Appending, bytes, failsWith, gate, lagging, rig, settle, sha256, type UploadHooks } from "./kit.ts";
+import { Appending, bytes, failsWith, gate, lagging, rig, settle, sha256, silent, type UploadHooks } from "./kit.ts";
 
 const MiB = 1024 * 1024;
 
@@ -424,6 +424,21 @@ test("the hash goes on over takeovers, and is read again only where it must be",
   assert.equal(reads, 1);
 });
 
+test("a hash of bytes that are no more is not used", async () => {
+  const { append, blob } = await rig({ wrap: lagging() });
+  const before = append();
+  await before.open({ uploadId: "a", create: true });
+  await before.chunk(0, bytes(100));
+  await before.end();
+  // Behind the host's back, as a backend that lost them.
+  const call = { signal: new AbortController().signal, log: silent, notAfterMs: undefined, assertInTime() {} };
+  await blob.abort("a", call);
+  const after = append();
+  assert.equal((await after.open({ uploadId: "a", create: true, attempt: 2 })).persisted, 0);
+  await after.chunk(0, bytes(100, 5));
+  await after.commit({ key: "k", digest: sha256(bytes(100, 5)) });
+});
+
 test("an upload that outlived its process is read again for its digest", async () => {
   const { append, driver, clock } = await rig({ wrap: lagging() });
   const data = bytes(2000);
@@ -434,7 +449,6 @@ test("an upload that outlived its process is read again for its digest", async (
   // Other handlers over the same driver: what a restarted process knows.
   const { createHandlers } = await import("../../server/handlers.ts");
   const { createInProcess } = await import("../helpers/in-process.ts");
-  const { silent } = await import("./kit.ts");
   const later = createInProcess(createHandlers(driver, { clock, log: silent }));
   const after = new Appending(later.append({ metadata: { store: driver.blob?.facts.id ?? "" } }));
   assert.equal((await after.open({ uploadId: "a" })).persisted, 1200);

@@ -70,7 +70,8 @@ test("[blob.append.04] a driver that is slow to open: of three opens only the ne
   }
   held.open();
   const [first, second, third] = streams as [Appending, Appending, Appending];
-  await Promise.all([first.failsWith("UPLOAD_FENCED"), second.failsWith("UPLOAD_FENCED")]);
+  // The very first message of each is its end: neither was ever answered `opened`.
+  for (const stream of [first, second]) await failsWith(stream.next(), "UPLOAD_FENCED");
   assert.equal((await third.next())?.step, "opened");
   await third.chunk(0, bytes(5));
   await third.end();
@@ -142,6 +143,28 @@ test("[blob.append.20] an open during a commit waits for its end; then the uploa
   await failing;
   assert.equal((await older.next())?.step, "committed");
   assert.deepEqual(await read("k"), bytes(10));
+});
+
+test("[blob.append.21] an open that arrives past not-after disturbs nobody; one that gets its turn past it makes nothing", async () => {
+  const hooks: UploadHooks = {};
+  const { append, clock, unary } = await rig({ wrap: lagging(hooks) });
+  const held = gate();
+  hooks.commit = (next) => held.passed.then(next);
+  const current = append();
+  await current.open({ uploadId: "a", create: true, sender: "core-1" });
+  const late = append();
+  late.send({ open: { uploadId: "a", sender: "core-2", attempt: 1, create: true, notAfterMs: clock.now() - 1 } });
+  await late.failsWith("TOO_LATE");
+  await current.chunk(0, bytes(10));
+  current.send({ commit: { key: "k" } });
+  await settle();
+  const waiting = append();
+  waiting.send({ open: { uploadId: "a", sender: "core-2", attempt: 2, create: true, notAfterMs: clock.now() + 1000 } });
+  await settle();
+  await clock.advance(1001);
+  held.open();
+  await waiting.failsWith("TOO_LATE");
+  assert.deepEqual((await unary("blob.ListUploads", {})).uploads, []);
 });
 
 test("[blob.append.20] after a commit that failed the waiting open finds the upload as it was", async () => {
