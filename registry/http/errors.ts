@@ -25,6 +25,8 @@ export function answerError(response: ServerResponse, error: unknown, log: Logge
   response.setHeader("Content-Type", "application/json");
   response.setHeader("Content-Length", body.length);
   response.setHeader("Docker-Distribution-Api-Version", "registry/2.0");
+  // RFC 9110, 15.5.6: what is left is reading.
+  if (known.status === 405 && !response.hasHeader("Allow")) response.setHeader("Allow", "GET, HEAD");
   if (known.retryAfterSeconds !== undefined) response.setHeader("Retry-After", known.retryAfterSeconds);
   response.end(body);
 }

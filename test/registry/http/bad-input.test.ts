@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { createOpenAuthenticator } from "../../../registry/auth/basic.ts";
+import { RegistryError } from "../../../registry/errors.ts";
 import { signUpload } from "../../../registry/http/upload-state.ts";
 import { SECRET, startApi } from "./api.ts";
 import { sha256 } from "./fake-repositories.ts";
@@ -65,6 +66,13 @@ test("a method that an endpoint does not have: 405 with Allow", async (t) => {
     const reply = await api.call(method, path);
     assert.deepEqual([reply.status, reply.error?.code, reply.headers.allow], [405, "UNSUPPORTED", allow], path);
   }
+});
+
+test("a blob that is in use: 405, and what is still allowed", async (t) => {
+  const api = await startApi(t);
+  api.repositories.faults.set("deleteBlob", new RegistryError("DENIED", "it is in use", { status: 405 }));
+  const reply = await api.call("DELETE", `/v2/a/blobs/${digest}`);
+  assert.deepEqual([reply.status, reply.error?.code, reply.headers.allow], [405, "DENIED", "GET, HEAD"]);
 });
 
 test("unknown query parameters are ignored", async (t) => {
