@@ -15,5 +15,9 @@ if (modifiedMs(`${tools}node_modules/.package-lock.json`) < modifiedMs(`${tools}
     cwd: tools,
     stdio: ["ignore", "ignore", "inherit"],
   });
-  process.exitCode = status ?? 1;
+  if (status !== 0) {
+    // Under `npm run -s` npm says nothing itself.
+    process.stderr.write("biome and buf could not be installed: run npm ci in tools/ to see why\n");
+    process.exitCode = 1;
+  }
 }
