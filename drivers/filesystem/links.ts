@@ -67,6 +67,8 @@ export class LinkFiles {
     if (await this.#folders.isPlain(folder)) return;
     const parent = parentOf(folder);
     await this.#ensure(parent);
+    // Before and after: another link may use the folder at once, and a settle may come between.
+    this.#changedFolders.add(parent);
     try {
       await this.#disk.makeFolder(folder);
     } catch (error) {

@@ -35,6 +35,11 @@ export interface MetaDeps {
   readonly state: State;
 }
 
+interface Decision {
+  readonly record: Extract<LogRecord, { readonly kind: "write" }>;
+  readonly etags: string[];
+}
+
 /** The log and what it holds; the stores share it. */
 export class Meta {
   readonly state: State;
@@ -46,6 +51,8 @@ export class Meta {
   readonly #overlay = new Map<string, Item | undefined>();
   /** Links whose files do not show yet what the store holds. */
   readonly #unapplied = new Set<string>();
+  /** Of the last Write that is in the log. */
+  #committedSeq: number;
   #applying: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
   #settling: Promise<void> | undefined;
@@ -57,6 +64,7 @@ export class Meta {
     this.#log = deps.log;
     this.#links = deps.links;
     this.#journal = journal;
+    this.#committedSeq = deps.state.seq;
   }
 
   static journalOptions(state: State, log: Logger, compactBytes: number): JournalOptions {
@@ -82,7 +90,7 @@ export class Meta {
 
   async write(operations: readonly MetaOperation[], call: CallContext): Promise<readonly string[]> {
     let etags: string[] = [];
-    let decided: LogRecord | undefined;
+    let decided: Decision["record"] | undefined;
     const links = operations.filter(({ kind, key }) => kind !== "check" && isLink(key)).map(({ key }) => key);
     await this.#journal.submit({
       durable: true,
@@ -97,6 +105,7 @@ export class Meta {
       done: () => {
         if (decided === undefined) return;
         this.state.apply(decided);
+        this.#committedSeq = decided.seq;
         for (const { key } of operations) this.#overlay.delete(key);
         for (const key of links) this.#unapplied.add(key);
       },
@@ -110,7 +119,7 @@ export class Meta {
     return this.#overlay.has(key) ? this.#overlay.get(key) : this.state.items.get(key);
   }
 
-  #decide(operations: readonly MetaOperation[]): { readonly record: LogRecord; readonly etags: string[] } {
+  #decide(operations: readonly MetaOperation[]): Decision {
     const found = operations.map(({ key, condition }, index) => {
       const item = this.#look(key);
       assertHolds(key, condition, item, index);
@@ -234,10 +243,17 @@ export class Meta {
 
   async #settle(): Promise<void> {
     await this.#applyLinks();
-    const { seq } = this.state;
-    if (this.#unapplied.size > 0 || this.#overlay.size > 0 || this.#links.unsettled === 0) return;
+    if (this.#links.unsettled === 0) return;
+    const seq = this.#appliedSeq();
     await this.#links.settle();
-    await this.#submit({ kind: "settled", seq }, false);
+    if (seq > this.state.settledSeq) await this.#submit({ kind: "settled", seq }, false);
+  }
+
+  /** The Write up to which every link's file shows what the store holds. */
+  #appliedSeq(): number {
+    let seq = this.#committedSeq;
+    for (const key of this.#unapplied) seq = Math.min(seq, (this.state.links.get(key)?.seq ?? 1) - 1);
+    return seq;
   }
 
   /** Should it be lost, the next start trusts unsynced files less than it might: safe. */
