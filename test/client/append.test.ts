@@ -268,6 +268,23 @@ describe("append", () => {
     assert.equal(driver.opens.length, 1);
   });
 
+  it("fenced, reopened, and then its Commit's answer is lost: still never looks the key up", async () => {
+    const b = await bench();
+    const driver = new Driver();
+    let fences = 0;
+    b.transport.answers["blob.Stat"] = () => ({ results: [{ key: "k", info }] });
+    b.transport.appends = [
+      driver.script((m, d) => {
+        if (m.chunk && d.held.length > 300_000 && fences++ === 0) return "UPLOAD_FENCED";
+        if (!m.commit) return undefined;
+        d.committed = true;
+        return "STREAM_BROKEN";
+      }),
+    ];
+    await assert.rejects(run(b), rejected("UPLOAD_NOT_FOUND"));
+    assert.equal(b.transport.count("blob.Stat"), 0);
+  });
+
   it("fenced while its client still sends: reopens once, a second fence ends it", async () => {
     for (const fences of [1, 2]) {
       const b = await bench();
