@@ -37,6 +37,8 @@ export interface Host {
 /** What a stop may take to persist what was received. */
 const DRAIN_MS = 2_000;
 const EXPIRE_EVERY_MS = 60 * 60 * 1000;
+/** Soon, so that a driver that is often started anew expires something too; not while its cores reconnect. */
+const EXPIRE_FIRST_MS = 60 * 1000;
 
 /** @throws UsageError with one sentence that says what to change, or what `open` threw */
 export async function hostDriver(options: HostOptions): Promise<Host> {
@@ -105,7 +107,7 @@ export async function hostDriver(options: HostOptions): Promise<Host> {
 /** [blob.expiry.01] */
 function expireNowAndThen(clock: Clock, log: Logger, expire: () => Promise<number>): () => void {
   let stopped = false;
-  let cancel = clock.after(EXPIRE_EVERY_MS, run);
+  let cancel = clock.after(EXPIRE_FIRST_MS, run);
   function run() {
     expire()
       .catch((err) => log.warn({ err }, "idle uploads could not be looked for"))

@@ -198,6 +198,29 @@ test(
 );
 
 test(
+  "[blob.expiry.01] a host looks for idle uploads soon after its start, and each hour",
+  cleanly(async (cleanup) => {
+    const clock = new FakeClock();
+    const looks: number[] = [];
+    const started = clock.now();
+    await hosted(cleanup, {
+      clock,
+      wrap: (driver) => {
+        assert(driver.blob);
+        const { blob } = driver;
+        const listUploads: typeof blob.listUploads = (...args) => {
+          looks.push(clock.now() - started);
+          return blob.listUploads(...args);
+        };
+        return { ...driver, blob: { ...blob, listUploads } };
+      },
+    });
+    await clock.advance(3 * 60 * 60 * 1000);
+    assert.deepEqual(looks, [60_000, 3_660_000, 7_260_000]);
+  }),
+);
+
+test(
   "metrics: calls by code, bytes and calls under way",
   cleanly(async (cleanup) => {
     const metrics = await startMetrics("127.0.0.1:0");
