@@ -49,6 +49,8 @@ async function serveUntil(
   sources: ReturnType<typeof configSources>,
   log: Logger,
 ): Promise<void> {
+  // SIGHUP would end a process that does not listen to it: while it starts there is nothing to reload yet.
+  process.on("SIGHUP", () => undefined);
   const registry = await startRegistry(config, { log, coreVersion: version() });
   try {
     log.info({ address: registry.address }, "listening");

@@ -5,10 +5,11 @@ import { test } from "node:test";
 import { endFinding } from "../../cli/doctor/certificate.ts";
 import type { Finding } from "../../cli/doctor/findings.ts";
 import { clockFinding, percentiles, roundTripFinding, windowFinding } from "../../cli/doctor/times.ts";
+import { goMetaStoreId, startGoMeta } from "../helpers/go-meta.ts";
 import { initialiseRoot, startDriver, startRegistry } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { freePort, tempFolder } from "../helpers/temp.ts";
-import { command } from "../helpers/tools.ts";
+import { command, missing } from "../helpers/tools.ts";
 import { onlyLine, outrigger } from "./cli.ts";
 
 async function doctor(...args: readonly string[]): Promise<{ code: number | null; findings: readonly Finding[] }> {
@@ -84,6 +85,26 @@ test("two halves of different registries", async (t) => {
   const [problem] = problems(findings);
   assert.match(problem?.text ?? "", /belongs to the blob store/);
   assert.equal(problem?.advice, "see docs/guides/operate.md#wrong_store");
+});
+
+test("a meta driver in another language beside our blob store", { skip: missing("go-meta") }, async (t) => {
+  const scope = new Scope();
+  t.after(scope.close);
+  const [blobs, meta] = [await startDriver(scope, { driver: "memory" }), await startGoMeta(scope)];
+  const described = await outrigger(["describe", meta.address]);
+  assert.equal(described.code, 0, described.stderr);
+  assert.ok(described.stdout.includes(goMetaStoreId));
+  assert.doesNotMatch(described.stdout, /^blob store$/m);
+
+  const registry = await startRegistry(scope, { blobs: blobs.address, meta: meta.address });
+  await registry.process.stop();
+  const both = await doctor("--blobs", blobs.address, "--meta", meta.address);
+  assert.equal(both.code, 0, texts(both.findings));
+  assert.match(texts(both.findings), /ok meta write \(20 in a row\)/);
+
+  const alone = await doctor("--blobs", meta.address);
+  assert.equal(alone.code, 1);
+  assert.match(texts(problems(alone.findings)), /does not speak outrigger\.blob/);
 });
 
 test("a sealed store is looked at, not measured", async (t) => {
