@@ -430,7 +430,7 @@ describe("failures of the disk", () => {
   test("a full disk refuses a Write and a blob, loses nothing, and works again with room", async () => {
     const disk = simDisk(3);
     const { blob, meta } = await openSim(disk, { persistStepBytes: 100 });
-    await meta.write([put("outrigger/a", "1")], call());
+    const [etag = ""] = await meta.write([put("outrigger/a", "1")], call());
     await blob.put("k", Buffer.from("1"), undefined, call());
     const upload = await blob.open("u", { create: true }, call());
     await upload.write(Buffer.alloc(100, 1));
@@ -450,7 +450,7 @@ describe("failures of the disk", () => {
     assert.equal(await textOf(meta, "outrigger/a"), "1");
     assert.equal((await bytesOf(blob, "k")).toString(), "1");
     disk.freeBytes = 1e6;
-    await meta.write([put("outrigger/a", "2")], call());
+    await meta.write([put("outrigger/a", "2", { ifEtag: etag })], call());
     await blob.put("k", Buffer.from("2"), undefined, call());
     const again = await blob.open("u", { create: false }, call());
     assert.equal(again.persistedBytes, 100);
@@ -586,6 +586,24 @@ describe("failures of the disk", () => {
     disk.outside.write("outrigger/uploads/u", Buffer.alloc(99, 1));
     ({ blob, driver } = await openSim(disk));
     await assert.rejects(blob.open("u", { create: false }, call()), { reason: "STORED_CORRUPT" });
+    await driver.close();
+  });
+
+  test("folders that become empty are taken away, since distribution lists folders", async () => {
+    const disk = simDisk(11);
+    const { blob, meta, driver } = await openSim(disk);
+    await meta.write([put(TAG("a/b", "1"), digestOf("1")), put(TAG("a", "2"), digestOf("2"))], call());
+    await blob.put(BLOB("abcd"), Buffer.from("x"), undefined, call());
+    await blob.put(BLOB("abef"), Buffer.from("x"), undefined, call());
+    const empty = () => disk.outside.emptyFolders().filter((folder) => folder.startsWith("/docker/"));
+    await meta.write([remove(TAG("a/b", "1"))], call());
+    await blob.delete(BLOB("abcd"), call());
+    await assert.rejects(blob.put(BLOB("cdef"), Buffer.from("x"), { ifEtag: "none" }, call()));
+    assert.deepEqual(empty(), []);
+    assert.ok(disk.outside.read(TAG("a", "2")));
+    await meta.write([remove(TAG("a", "2"))], call());
+    await blob.delete(BLOB("abef"), call());
+    assert.deepEqual(empty().sort(), ["/docker/registry/v2/blobs", "/docker/registry/v2/repositories"]);
     await driver.close();
   });
 
