@@ -50,8 +50,7 @@ test("up makes its folder, starts both, and what was pushed is there after a res
   t.after(scope.close);
   const data = join(tempFolder(scope), "data");
   const first = await up(scope, data);
-  const text = first.process.lines.join("\n");
-  assert.match(text, new RegExp(`skopeo copy .* docker://${first.host}/alpine:latest`));
+  await first.process.line((line) => new RegExp(`^ +skopeo copy .* docker://${first.host}/alpine:latest$`).test(line));
   const pushed = image({ seed: "up", layerBytes: [300_000, 10] });
   await first.client.pushImage("up/test", pushed, "v1");
   const children = childrenOf(first.process.pid);
