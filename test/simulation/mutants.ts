@@ -11,6 +11,7 @@ import type {
   MetaOperation as Operation,
   Upload,
 } from "../../server/contract.ts";
+import { delegate } from "./delegate.ts";
 import { Inbox } from "./inbox.ts";
 import type { Mutation } from "./mutation.ts";
 import type { Kind, Topology } from "./plan.ts";
@@ -250,14 +251,3 @@ function withoutGuards(meta: MetaStore): MetaStore {
 }
 
 function nothing(): void {}
-
-/** The object with some of its members exchanged; private members stay the original's. */
-function delegate<Target extends object>(target: Target, changed: Partial<Record<keyof Target, unknown>>): Target {
-  return new Proxy(target, {
-    get(original, name) {
-      if (Object.hasOwn(changed, name)) return Reflect.get(changed, name);
-      const value: unknown = Reflect.get(original, name, original);
-      return typeof value === "function" ? value.bind(original) : value;
-    },
-  });
-}

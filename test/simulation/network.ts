@@ -32,7 +32,7 @@ export interface Weather {
   cut: number;
   /** It is never delivered and nobody is told. */
   hole: number;
-  /** Delivered a second time, up to a quarter of a minute later. Unary requests only. */
+  /** Delivered a second time, up to 40 s later. Unary requests only. */
   repeat: number;
 }
 
@@ -41,7 +41,7 @@ export const CALM: Readonly<Weather> = { late: 0, cut: 0, hole: 0, repeat: 0 };
 /** Messages of one stream that may be on their way in one direction. */
 const WINDOW = 8;
 /** How much later than its first delivery a repeated request may arrive. */
-const REPEAT_MS = 15_000;
+const REPEAT_MS = 40_000;
 
 interface Server {
   readonly life: Life;
@@ -65,6 +65,8 @@ export interface Taps {
 
 export class Network {
   readonly weather: Weather = { ...CALM };
+  /** Virtual ms until which requests arrive again. */
+  lastRepeatMs = 0;
   readonly #servers = new Map<string, Server>();
   readonly #world: World;
   readonly #random: Random;
@@ -198,6 +200,7 @@ class Channel implements Transport {
       if (repeatAfter !== undefined) {
         world.coverage.count("fault request repeated");
         this.#taps.disturbed?.(call.metadata);
+        network.lastRepeatMs = Math.max(network.lastRepeatMs, world.nowMs + repeatAfter);
         world.after(repeatAfter, () => this.#deliverAgain(method, message, call));
       }
       const fate = network.fate();

@@ -47,6 +47,8 @@ export interface Task {
 
 export interface Plan {
   readonly seed: number;
+  /** Everybody wants the same few things. */
+  readonly hot: boolean;
   readonly kind: Kind;
   readonly topology: Topology;
   readonly cores: number;
@@ -82,12 +84,12 @@ const weights: Record<Kind, Readonly<Record<string, number>>> = {
   budget: { "blob push": 6, "blob read": 1 },
   registry: {
     "push image": 6,
-    "pull image": 6,
-    retag: 4,
-    "read tag": 5,
+    "pull image": 4,
+    retag: 5,
+    "read tag": 4,
     "delete tag": 2,
-    "delete manifest": 2,
-    "delete blob": 2,
+    "delete manifest": 3,
+    "delete blob": 5,
     "push blob": 2,
     "mount blob": 2,
     "list tags": 2,
@@ -104,13 +106,12 @@ export function makePlan(seed: number, only?: { readonly kind?: Kind; readonly t
         late: some(random, 0.02),
         cut: some(random, 0.02),
         hole: some(random, 0.004),
-        repeat: some(random, 0.08),
+        repeat: some(random, 0.1),
       }
     : { late: 0, cut: 0, hole: 0, repeat: 0 };
-  const lengthMs = random.pick([300, 2_000, 20_000]);
+  const lengthMs = random.pick(kind === "registry" ? [40, 150, 2_000, 15_000] : [60, 300, 2_000, 20_000]);
   const cores = kind === "budget" ? 1 : random.between(1, 3);
-  const count =
-    kind === "budget" ? random.between(24, 40) : kind === "registry" ? random.between(6, 14) : random.between(10, 24);
+  const count = kind === "budget" ? 32 : kind === "registry" ? random.between(6, 14) : random.between(10, 24);
   const tasks: Task[] = [];
   for (let i = 0; i < count; i++) {
     tasks.push({
@@ -122,6 +123,7 @@ export function makePlan(seed: number, only?: { readonly kind?: Kind; readonly t
   }
   return {
     seed,
+    hot: random.chance(0.5),
     kind,
     topology,
     cores,
@@ -131,7 +133,7 @@ export function makePlan(seed: number, only?: { readonly kind?: Kind; readonly t
     backendFaults: topology === "replicas" ? some(random, 0.01) : 0,
     backendSlow: topology === "replicas" ? some(random, 0.01) : 0,
     persistStepBytes: kind === "budget" ? 4096 : random.pick([16, 64, 256]),
-    uploadBudgetBytes: kind === "budget" ? random.between(256, 2048) : 4096,
+    uploadBudgetBytes: kind === "budget" ? random.between(64, 600) : 4096,
     compactBytes: random.pick([512, 2_048, 1_000_000]),
     tasks: tasks.sort((a, b) => a.atMs - b.atMs),
     faults: makeFaults(random, topology, cores, lengthMs),

@@ -7,6 +7,7 @@ import type { Handlers, Transport } from "../../proto/transport.ts";
 import { createRepositories, type RunningRepositories } from "../../registry/repository/index.ts";
 import type { Driver } from "../../server/contract.ts";
 import { createHandlers } from "../../server/handlers.ts";
+import { delegate } from "./delegate.ts";
 import type { SimDisk } from "./disk.ts";
 import type { Mutation } from "./mutation.ts";
 import type { Plan } from "./plan.ts";
@@ -93,7 +94,7 @@ export function bootCore({ plan, life, transport, random, mutation, log }: CoreP
     { log, clock, random: fraction, transport: () => transport },
   );
   const meta = mutation.meta?.(connected.meta) ?? connected.meta;
-  const stores: Stores = meta === connected.meta ? connected : withMeta(connected, meta);
+  const stores: Stores = meta === connected.meta ? connected : delegate(connected, { meta });
   const repositories = createRepositories({
     stores,
     mode: plan.coreMode,
@@ -112,19 +113,6 @@ export function bootCore({ plan, life, transport, random, mutation, log }: CoreP
     started: false,
     connected: false,
     ready: () => connected.ready(),
-  };
-}
-
-function withMeta(stores: Stores, meta: MetaStore): Stores {
-  return {
-    blobs: stores.blobs,
-    meta,
-    blobsById: (id) => stores.blobsById(id),
-    health: () => stores.health(),
-    ready: () => stores.ready(),
-    switchTo: (kind, target) => stores.switchTo(kind, target),
-    onChanged: (listener) => stores.onChanged(listener),
-    close: () => stores.close(),
   };
 }
 

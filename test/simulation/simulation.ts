@@ -111,14 +111,10 @@ export class Simulation {
     world.after(healMs, () => this.#heal());
     await this.#until(startMs + healMs + MOST_MS_HEALED, () => this.healed && this.#open === 0, workload);
     if (world.violation !== undefined) return;
-    // Late repetitions of requests come before the last look, stragglers of dead senders too.
-    const calmMs = world.nowMs + 20_000;
-    await this.#until(
-      calmMs + 1,
-      () => world.nowMs >= calmMs,
-      workload,
-      world.after(20_000, () => undefined),
-    );
+    // Requests that arrive again come before the last look.
+    const calmMs = Math.max(world.nowMs, this.network.lastRepeatMs) + 1_000;
+    world.after(calmMs - world.nowMs, () => undefined);
+    await this.#until(calmMs + 1, () => world.nowMs >= calmMs, workload);
     if (world.violation !== undefined) return;
     const slot = this.cores[0] as CoreSlot;
     this.#open++;
@@ -153,7 +149,7 @@ export class Simulation {
   }
 
   /** Steps until `done`, a violation, or too long. */
-  async #until(deadlineMs: number, done: () => boolean, workload?: Workload, cleanUp?: () => void): Promise<void> {
+  async #until(deadlineMs: number, done: () => boolean, workload?: Workload): Promise<void> {
     const { world } = this;
     await settled();
     while (!done() && world.violation === undefined) {
@@ -165,7 +161,6 @@ export class Simulation {
       if (world.nowMs > deadlineMs) world.fail("nothing hangs", `${this.#open} tasks have not ended in time`);
       if (world.steps > MOST_STEPS) world.fail("nothing goes on for ever", `${world.steps} steps`);
     }
-    cleanUp?.();
   }
 
   /** A task ends with its process. What it throws is a mistake of the simulation or of what it drives. */

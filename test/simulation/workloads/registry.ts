@@ -59,10 +59,11 @@ export class RegistryWorkload implements Workload {
   async task(task: Task, slot: CoreSlot): Promise<void> {
     const random = new Random(task.seed);
     if (slot.core === undefined || !slot.core.started) return;
-    const name = random.pick(NAMES);
+    const { hot } = this.#simulation.plan;
+    const name = hot ? "r/a" : random.pick(NAMES);
     const tag = random.pick(TAGS);
-    const image = random.below(images.length);
-    const blob = random.below(blobs.length);
+    const image = random.below(hot ? 2 : images.length);
+    const blob = random.below(hot ? 3 : blobs.length);
     switch (task.what) {
       case "push image":
         return this.#pushImage(slot, name, image, random.chance(0.3) ? [...TAGS].slice(0, 2) : [tag], random);

@@ -145,7 +145,7 @@ export class StoresWorkload implements Workload {
   }
 
   #condition(random: Random, key: number): { condition?: MetaCondition; want?: Want } {
-    const kind = random.weighted({ etag: 6, absent: 3, present: 1, none: 1 });
+    const kind = random.weighted({ etag: 6, absent: 3, present: 1, none: 2 });
     if (kind === "absent") return { condition: { ifAbsent: true }, want: "absent" };
     if (kind === "present") return { condition: { ifPresent: true }, want: "present" };
     if (kind === "none") return {};
@@ -652,14 +652,15 @@ export class StoresWorkload implements Workload {
   #content(random: Random): number {
     if (this.#contents.length > 1 && random.chance(0.2)) return random.between(1, this.#contents.length - 1);
     const id = this.#contents.length;
-    this.#contents.push(new Random(id * 7919).bytes(8 + id * 17));
+    // Large ones where many must share a budget.
+    this.#contents.push(new Random(id * 7919).bytes(8 + id * 17 + (this.#simulation.plan.kind === "budget" ? 200 : 0)));
     return id;
   }
 
   async *#body(slot: CoreSlot, bytes: Buffer, random: Random): AsyncIterable<Uint8Array> {
     const slow = random.chance(0.3) ? 200 : 3;
     for (let at = 0; at < bytes.length; ) {
-      const end = Math.min(bytes.length, at + random.between(1, 64));
+      const end = Math.min(bytes.length, at + random.between(1, 96));
       if (random.chance(0.5)) await pause(slot.life.clock, random.fraction() * slow);
       yield bytes.subarray(at, end);
       at = end;
