@@ -258,6 +258,7 @@ export class Meta {
 
   /** Should it be lost, the next start trusts unsynced files less than it might: safe. */
   async noteBoot(bootId: string): Promise<void> {
+    if (this.#unapplied.size > 0) return;
     await this.#submit({ kind: "boot", bootId }, false).catch((error) =>
       this.#log.warn({ err: error }, "the start of the machine could not be noted"),
     );

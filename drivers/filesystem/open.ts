@@ -213,7 +213,6 @@ async function openMeta({ disk, folders, clock, log }: Opened, compactBytes: num
   const state = new State(Math.max(1, Math.floor(clock.now() * 1000)), bootId);
   const read = await readLog(disk, (record) => state.apply(record));
   const rebooted = state.bootId !== bootId;
-  state.bootId = bootId;
   const links = new LinkFiles(disk, folders);
   // Names of links half written by a process that was killed are taken again.
   await emptyTemporary(disk);
@@ -224,8 +223,9 @@ async function openMeta({ disk, folders, clock, log }: Opened, compactBytes: num
     ? await Journal.begin(disk, options, read?.generation ?? 0)
     : await Journal.resume(disk, options, read);
   const meta = new Meta({ clock, log, links, state }, journal);
-  if (rebooted) await meta.noteBoot(bootId);
   await meta.redo(redo);
+  // Not before: whoever is killed while it redoes must meet files that may be anything again at its next start.
+  if (rebooted) await meta.noteBoot(bootId);
   return meta;
 }
 

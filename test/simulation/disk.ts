@@ -340,6 +340,7 @@ export class SimDisk {
   }
 
   #change(change: NameChange): void {
+    this.#world.note(() => `disk: ${change.from?.name ?? "nothing"} becomes ${change.to?.name ?? "nothing"}`);
     applyTo(change, (folder) => folder.names);
     this.#changes.push(change);
   }
