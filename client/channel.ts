@@ -78,6 +78,8 @@ export class StoreChannel {
   #refusal: OutriggerError | undefined;
   #block: OutriggerError | undefined;
   #inFlight = 0;
+  /** Ends each call under way that changes nothing. */
+  readonly #reads = new Set<(error: OutriggerError) => void>();
   #epoch = 0;
   #onIdle: (() => void) | undefined;
   /** Set when the address was switched and the same store answers elsewhere: new attempts go there. */
@@ -102,6 +104,9 @@ export class StoreChannel {
       signal: this.#closing.signal,
       describe: (signal) => this.describe(signal).then(() => undefined),
       probe: (signal) => this.#probe(signal),
+      onOpen: (error) => {
+        for (const stop of [...this.#reads]) stop(again(error));
+      },
     });
   }
 
@@ -269,6 +274,7 @@ export class StoreChannel {
         metadata: this.#metadata(description, call, deadlineMs),
         deadlineMs,
         signal: call.options?.signal,
+        ...(call.mutates ? {} : { stops: this.#reads }),
       });
       this.note(answer.metadata, sentMs);
       return answer.response;

@@ -207,9 +207,8 @@ export interface Stores {
   /**
    * Exchanges both in one step, so that no call sees one store of the old pair and one of the new. Checked like switchTo,
    * but each against the other new one: a meta store whose record names an accepted blob store is accepted with it.
-   * Absent: only one at a time.
    */
-  switchBoth?(blobs: StoreTarget, meta: StoreTarget): Promise<void>;
+  switchBoth(blobs: StoreTarget, meta: StoreTarget): Promise<void>;
   /** Called after the store's `outside` or id was seen to differ from what it was. */
   onChanged(
     listener: (change: { kind: "blob" | "meta"; facts: StoreFacts; outsideGrew: boolean; otherStore: boolean }) => void,

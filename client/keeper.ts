@@ -18,11 +18,14 @@ export interface KeeperParts {
   readonly describe: (signal: AbortSignal) => Promise<void>;
   /** Rejects when the store does not answer. */
   readonly probe: (signal: AbortSignal) => Promise<void>;
+  /** The breaker has opened: what waits for an answer and changes nothing need not wait longer. */
+  readonly onOpen: (error: OutriggerError) => void;
 }
 
 const BREAKER_PROBE_MS = 2_000;
-const HEARTBEAT_MS = 3_000;
-/** Not ready after so many unanswered heartbeats: within 10 s. */
+/** From one heartbeat's beginning to the next: three of them, each waited for 2 s, fit into 10 s. */
+const HEARTBEAT_MS = 2_600;
+/** Not ready after so many unanswered heartbeats. */
 const MISSES = 3;
 const LINE_EVERY_MS = 10_000;
 /** A driver whose hash changes with each answer must not be described without end. */
@@ -38,6 +41,8 @@ export class Keeper {
   #lastProblem: OutriggerError | undefined;
   #misses = 0;
   #answeredMs = Number.NEGATIVE_INFINITY;
+  /** When the last heartbeat began. */
+  #beatMs = Number.NEGATIVE_INFINITY;
   #lineMs = Number.NEGATIVE_INFINITY;
   #wake: (() => void) | undefined;
 
@@ -102,6 +107,7 @@ export class Keeper {
     this.#lastProblem = error;
     this.#parts.log.warn(`the ${this.#parts.what} timed out; calls fail at once until it answers: ${error.message}`);
     this.#poke();
+    this.#parts.onOpen(this.breakerError());
   }
 
   /** A call found nobody. */
@@ -165,11 +171,15 @@ export class Keeper {
   }
 
   async #heartbeat(): Promise<void> {
-    await this.#nap(HEARTBEAT_MS);
     const { clock, signal } = this.#parts;
+    const dueMs = Math.max(this.#beatMs, this.#answeredMs) + HEARTBEAT_MS;
+    await this.#nap(Math.max(0, dueMs - clock.monotonic()));
     if (signal.aborted || this.#openedBy !== undefined || this.#describeWanted) return;
-    if (clock.monotonic() - this.#answeredMs < HEARTBEAT_MS) return;
-    await this.#probed();
+    if (clock.monotonic() < this.#answeredMs + HEARTBEAT_MS) return;
+    this.#beatMs = clock.monotonic();
+    if (await this.#probed()) return;
+    // A stopped process answers nobody: long calls that nothing else would end are not left to their deadlines.
+    if (this.#misses >= MISSES && hasReason(this.#lastProblem, "TIMED_OUT")) this.timedOut(this.#lastProblem);
   }
 
   async #probed(): Promise<boolean> {

@@ -11,7 +11,7 @@ import type { BlobStore, ConnectOptions, MetaStore, StoreHealth, Stores, StoreTa
 import { grpcTransport } from "./grpc.ts";
 import type { StoreKind } from "./handshake.ts";
 import { DriverMetaStore } from "./meta-store.ts";
-import { checkPair } from "./pair.ts";
+import { checkPair, pairKey } from "./pair.ts";
 import type { CompatCode } from "./versions.ts";
 
 export interface ConnectParts {
@@ -113,7 +113,15 @@ class ConnectedStores implements Stores {
   }
 
   switchTo(kind: StoreKind, target: StoreTarget): Promise<void> {
-    const turn = this.#switching.then(() => this.#switch(kind, target));
+    return this.#inTurn({ [kind]: target });
+  }
+
+  switchBoth(blobs: StoreTarget, meta: StoreTarget): Promise<void> {
+    return this.#inTurn({ blob: blobs, meta });
+  }
+
+  #inTurn(targets: { readonly blob?: StoreTarget; readonly meta?: StoreTarget }): Promise<void> {
+    const turn = this.#switching.then(() => this.#switch(targets));
     this.#switching = turn.catch(() => undefined);
     return turn;
   }
@@ -226,21 +234,34 @@ class ConnectedStores implements Stores {
     });
   }
 
-  async #switch(kind: StoreKind, target: StoreTarget): Promise<void> {
-    const before = kind === "blob" ? this.#blob : this.#metaSide;
-    const side = kind === "blob" ? this.#openBlob(target) : this.#openMeta(target);
-    const { channel } = side;
-    channel.block(unpaired());
-    const facts = await this.#checked(kind, channel, before.channel, target).catch((error) => {
-      channel.close();
+  /** Opens what is asked for, checks all of it, and only then uses it: both sides change in one step. */
+  async #switch(targets: { readonly blob?: StoreTarget; readonly meta?: StoreTarget }): Promise<void> {
+    const blob = targets.blob === undefined ? undefined : this.#openBlob(targets.blob);
+    const meta = targets.meta === undefined ? undefined : this.#openMeta(targets.meta);
+    const opened = [blob?.channel, meta?.channel].filter((channel) => channel !== undefined);
+    for (const channel of opened) channel.block(unpaired());
+    try {
+      await this.#checked(blob?.channel, meta?.channel);
+    } catch (error) {
+      for (const channel of opened) channel.close();
       throw error;
-    });
+    }
+    const before = { blob: this.#blob, meta: this.#metaSide };
+    if (blob !== undefined) this.#blob = blob;
+    if (meta !== undefined) this.#metaSide = meta;
+    if (blob !== undefined) this.#exchanged("blob", before.blob, blob.channel);
+    if (meta !== undefined) this.#exchanged("meta", before.meta, meta.channel);
+    this.#cancelPairing?.();
+    this.#pairTurn++;
+    this.#paired();
+  }
+
+  /** What becomes of the store that was switched away from, and who is told. */
+  #exchanged(kind: StoreKind, before: Side<BlobStore> | Side<MetaStore>, channel: StoreChannel): void {
     this.#watch(channel);
     channel.start();
-
+    const { facts } = channel;
     const known = before.channel.isDescribed ? before.channel.facts : undefined;
-    if (kind === "blob") this.#blob = side as Side<BlobStore>;
-    else this.#metaSide = side as Side<MetaStore>;
     this.#old.get(facts.id)?.forget();
     if (known === undefined || known.id === facts.id) {
       // The same data: whoever loses the old driver goes on with the new one.
@@ -249,38 +270,44 @@ class ConnectedStores implements Stores {
     } else if (kind === "blob") this.#keep(known.id, before as Side<BlobStore>);
     else before.channel.closeWhenIdle();
     this.#parts.log.info(
-      { storeId: facts.id, from: before.channel.address, to: target.address },
-      `the ${kind} store is now ${target.address}`,
+      { storeId: facts.id, from: before.channel.address, to: channel.address },
+      `the ${kind} store is now ${channel.address}`,
     );
     const otherStore = known !== undefined && known.id !== facts.id;
     const outsideGrew = known !== undefined && !otherStore && facts.outside > known.outside;
     if (otherStore || outsideGrew) this.#tell(kind, { facts, outsideGrew, otherStore });
-    this.#cancelPairing?.();
-    this.#pairTurn++;
-    this.#paired();
   }
 
-  /** Everything that is asked of a store before it is used. @throws what is wrong with it */
-  async #checked(kind: StoreKind, channel: StoreChannel, before: StoreChannel, target: StoreTarget) {
+  /** Everything that is asked of stores before they are used. @throws what is wrong with one of them */
+  async #checked(blob: StoreChannel | undefined, meta: StoreChannel | undefined): Promise<void> {
+    const addresses = [blob?.address, meta?.address].filter((address) => address !== undefined).join(" and ");
     const ending = new AbortController();
     const cancel = this.#clock.after(SWITCH_MS, () =>
-      ending.abort(new OutriggerError("TIMED_OUT", `${target.address} was not checked within ${SWITCH_MS / 1000} s`)),
+      ending.abort(new OutriggerError("TIMED_OUT", `${addresses} was not checked within ${SWITCH_MS / 1000} s`)),
     );
     try {
-      const { facts } = await channel.describe(ending.signal);
-      const expected = target.id ?? (before.isDescribed ? before.facts.id : undefined);
-      if (expected !== undefined && facts.id !== expected && facts.id !== target.acceptStoreId) {
-        throw new OutriggerError(
-          "WRONG_STORE",
-          `the ${kind} store at ${target.address} is ${facts.id}, not ${expected}: to use its data instead, set acceptStoreId to ${facts.id}`,
-        );
+      await Promise.all([blob?.describe(ending.signal), meta?.describe(ending.signal)]);
+      if (blob !== undefined) assertKnown("blob", blob, this.#blob.channel);
+      if (meta !== undefined && !(blob !== undefined && (await this.#comesWith(meta, blob)))) {
+        assertKnown("meta", meta, this.#metaSide.channel);
       }
-      if (kind === "blob") await this.#checkPair(channel, this.#metaSide.channel);
-      else await this.#checkPair(this.#blob.channel, channel);
-      return facts;
+      await this.#checkPair(blob ?? this.#blob.channel, meta ?? this.#metaSide.channel);
     } finally {
       cancel();
     }
+  }
+
+  /**
+   * Whether accepting these blobs accepts this meta store too: its own record names them, or the same address serves both
+   * and there is no record yet.
+   */
+  async #comesWith(meta: StoreChannel, blob: StoreChannel): Promise<boolean> {
+    const accepted = blob.target.acceptStoreId === blob.facts.id || blob.target.id === blob.facts.id;
+    if (!accepted || meta.target.id !== undefined) return false;
+    const [record] = await new DriverMetaStore(meta, true).get([pairKey]);
+    return record === undefined
+      ? meta.address === blob.address
+      : record.value.toString("utf8").trim() === blob.facts.id;
   }
 
   #keep(id: string, side: Side<BlobStore>): void {
@@ -293,6 +320,16 @@ class ConnectedStores implements Stores {
     };
     this.#old.set(id, { ...side, forget });
   }
+}
+
+/** @throws WRONG_STORE for a store that is neither the one known nor one that is accepted in its place */
+function assertKnown(kind: StoreKind, { facts, target, address }: StoreChannel, before: StoreChannel): void {
+  const expected = target.id ?? (before.isDescribed ? before.facts.id : undefined);
+  if (expected === undefined || facts.id === expected || facts.id === target.acceptStoreId) return;
+  throw new OutriggerError(
+    "WRONG_STORE",
+    `the ${kind} store at ${address} is ${facts.id}, not ${expected}: to use its data instead, set acceptStoreId to ${facts.id}`,
+  );
 }
 
 function unpaired(): OutriggerError {

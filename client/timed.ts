@@ -7,6 +7,8 @@ export interface TimedCall {
   readonly metadata: RequestMetadata;
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Holds this call's end while it is under way, for who wants to end it early. */
+  readonly stops?: Set<(reason: OutriggerError) => void>;
 }
 
 /** @throws TIMED_OUT, whatever the transport throws, or the signal's reason */
@@ -36,6 +38,7 @@ export async function timedUnary<Method extends UnaryMethod>(
   );
   const onAbort = () => stop(call.signal?.reason);
   call.signal?.addEventListener("abort", onAbort, { once: true });
+  call.stops?.add(stop);
   try {
     const answer = transport.unary(method, request, {
       metadata: call.metadata,
@@ -48,6 +51,7 @@ export async function timedUnary<Method extends UnaryMethod>(
     throw error;
   } finally {
     cancelTimer();
+    call.stops?.delete(stop);
     call.signal?.removeEventListener("abort", onAbort);
   }
 }

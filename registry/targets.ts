@@ -40,16 +40,9 @@ export async function switchStores(stores: Stores, before: Config, next: Config)
   const [oldMeta, newMeta] = [metaTarget(before), metaTarget(next)];
   const blobs = !isDeepStrictEqual(oldBlobs, newBlobs);
   const meta = !isDeepStrictEqual(oldMeta, newMeta);
-  if (blobs && meta && stores.switchBoth) await stores.switchBoth(newBlobs, newMeta);
-  else {
-    if (blobs) await stores.switchTo("blob", newBlobs);
-    if (meta) {
-      await stores.switchTo("meta", newMeta).catch(async (error: unknown) => {
-        if (blobs) await stores.switchTo("blob", oldBlobs);
-        throw error;
-      });
-    }
-  }
+  if (blobs && meta) await stores.switchBoth(newBlobs, newMeta);
+  else if (blobs) await stores.switchTo("blob", newBlobs);
+  else if (meta) await stores.switchTo("meta", newMeta);
   return [...(blobs ? ["stores.blobs"] : []), ...(meta ? ["stores.meta"] : [])];
 }
 

@@ -323,11 +323,11 @@ describe("the breaker", () => {
   it("one timeout (10 s): calls fail at once, health is asked every 2 s, and it closes when it answers", async () => {
     const b = await bench();
     b.transport.answers["blob.GetUpload"] = () => hang();
-    b.transport.healthy = error("TIMED_OUT");
     const from = b.clock.monotonic();
     const done = b.blobs.getUpload("u");
     done.catch(() => undefined);
     await assert.rejects(b.clock.until(done), rejected("TIMED_OUT"));
+    b.transport.healthy = error("TIMED_OUT");
     assert.ok(Math.abs(b.clock.monotonic() - from - 10_000) <= 50);
     const sent = b.transport.count("blob.GetUpload");
     await assert.rejects(b.blobs.getUpload("u"), rejected("BREAKER_OPEN"));
@@ -342,6 +342,17 @@ describe("the breaker", () => {
     await b.clock.advance(2_000);
     assert.equal((await b.blobs.getUpload("u"))?.persistedBytes, 1);
     assert.equal(b.channel.health().ready, true);
+  });
+
+  it("a listing that waits 30 s is ended when the breaker opens, and the breaker by heartbeats alone", async () => {
+    const b = await bench();
+    b.transport.answers["blob.List"] = () => hang();
+    b.transport.healthy = error("TIMED_OUT");
+    const from = b.clock.monotonic();
+    const done = b.blobs.list({ prefix: "" });
+    done.catch(() => undefined);
+    await assert.rejects(b.clock.until(done), rejected("BREAKER_OPEN"));
+    assert.ok(b.clock.monotonic() - from <= 10_000, `${b.clock.monotonic() - from} ms`);
   });
 
   it("stays open while the driver says that its store is not usable", async () => {

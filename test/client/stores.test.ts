@@ -250,6 +250,36 @@ describe("switching a store", () => {
     assert.equal(world.drivers.get("a")?.[0]?.closed, true);
   });
 
+  it("another pair in one step: accepting the blobs accepts the meta store whose record names them", async () => {
+    const world = new World();
+    const stores = await world.ready();
+    world.describe("b", { blobId: ids.other, metaId: ids.blob });
+    world.pairs.set("b", ids.other);
+    const b = { address: "b" };
+    await assert.rejects(world.clock.until(stores.switchBoth(b, b)), rejected("WRONG_STORE", /acceptStoreId/));
+    assert.equal(stores.meta.facts.address, "a");
+    await world.clock.until(stores.switchBoth({ ...b, acceptStoreId: ids.other }, b));
+    assert.deepEqual([stores.blobs.facts.id, stores.meta.facts.id], [ids.other, ids.blob]);
+    assert.deepEqual([world.pairs.get("a"), world.pairs.get("b")], [ids.blob, ids.other], "the old pair stays one");
+
+    const back = { address: "a" };
+    await world.clock.until(stores.switchBoth({ ...back, acceptStoreId: ids.blob }, back));
+    assert.deepEqual([stores.blobs.facts.address, stores.meta.facts.address], ["a", "a"]);
+  });
+
+  it("a pair whose blobs are accepted and whose meta store belongs to others is refused whole", async () => {
+    const world = new World();
+    const stores = await world.ready();
+    world.describe("b", { blobId: ids.other, metaId: ids.blob });
+    world.pairs.set("b", ids.meta);
+    await assert.rejects(
+      world.clock.until(stores.switchBoth({ address: "b", acceptStoreId: ids.other }, { address: "b" })),
+      rejected("WRONG_STORE"),
+    );
+    assert.deepEqual([stores.blobs.facts.address, stores.meta.facts.address], ["a", "a"]);
+    assert.equal(world.pairs.get("b"), ids.meta, "nothing was written");
+  });
+
   it("a check that fails keeps the old one and says why", async () => {
     const world = new World();
     const stores = await world.ready();

@@ -172,6 +172,10 @@ export class FakeStores implements Stores {
     throw new OutriggerError("CAPABILITY_MISSING", "a fake store has no other address");
   }
 
+  switchBoth(): Promise<void> {
+    return this.switchTo();
+  }
+
   onChanged(listener: Parameters<Stores["onChanged"]>[0]): void {
     this.#listeners.push(listener);
   }
