@@ -11,9 +11,10 @@ export interface Hunt {
   readonly found: Verdict | undefined;
 }
 
-export async function hunt({ kind, topology, mutation }: Mutant, seed: number, most: number): Promise<Hunt> {
+export async function hunt(mutant: Mutant, seed: number, most: number): Promise<Hunt> {
   for (let index = 0; index < most; index++) {
-    const verdict = await runPlan(makePlan(mixSeed(seed, index), { kind, topology }), mutation);
+    const plan = makePlan(mixSeed(seed, index), mutant);
+    const verdict = await runPlan(mutant.shape?.(plan) ?? plan, mutant.mutation);
     if (verdict.violation !== undefined) return { schedules: index + 1, found: verdict };
   }
   return { schedules: most, found: undefined };

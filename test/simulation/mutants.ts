@@ -14,7 +14,7 @@ import type {
 import { delegate } from "./delegate.ts";
 import { Inbox } from "./inbox.ts";
 import type { Mutation } from "./mutation.ts";
-import type { Kind, Topology } from "./plan.ts";
+import type { Kind, Plan, Topology } from "./plan.ts";
 
 export interface Mutant {
   readonly name: string;
@@ -22,6 +22,8 @@ export interface Mutant {
   readonly kind: Kind;
   readonly topology: Topology;
   readonly mutation: Mutation;
+  /** What it takes to meet it often enough for a test. */
+  readonly shape?: (plan: Plan) => Plan;
 }
 
 export const mutants: readonly Mutant[] = [
@@ -54,6 +56,7 @@ export const mutants: readonly Mutant[] = [
     kind: "stores",
     topology: "replicas",
     mutation: { shared: { neverLate: true }, handlers: withoutNotAfter },
+    shape: (plan) => ({ ...plan, weather: { ...plan.weather, repeat: 0.5 } }),
   },
   {
     name: "half a Write after a crash",
@@ -72,6 +75,7 @@ export const mutants: readonly Mutant[] = [
     kind: "registry",
     topology: "replicas",
     mutation: { meta: withoutGuards },
+    shape: (plan) => ({ ...plan, hot: true, cores: 3, coreMode: "many" }),
   },
   {
     name: "32 uploads that fill the budget below every persist_step",
