@@ -156,6 +156,8 @@ export class DriverBlobStore implements BlobStore {
       return Buffer.concat(parts).equals(data) ? read.info : "other";
     } catch (error) {
       if (hasReason(error, "KEY_NOT_FOUND")) return "absent";
+      // It changed while it was read: somebody else is writing it.
+      if (hasReason(error, "ETAG_MISMATCH")) return "other";
       throw error;
     }
   }
