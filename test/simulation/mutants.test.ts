@@ -17,6 +17,7 @@ describe(`planted bugs, seed ${seed}`, () => {
     it(`finds: ${mutant.name}`, { timeout: 600_000 }, async (t) => {
       const { found, schedules } = await hunt(mutant, seed, MOST_SCHEDULES);
       assert.ok(found?.violation, `not found in ${schedules} schedules with seed ${seed}`);
+      assert.match(found.violation.rule, mutant.rules, found.violation.message);
       t.diagnostic(`found in schedule ${schedules}: ${found.violation.message.slice(0, 200)}`);
       // The bug was found, not the schedule's own trouble: without the bug it passes.
       const sound = await hunt({ ...mutant, mutation: NO_MUTATION }, seed, Math.min(schedules, 25));

@@ -22,6 +22,8 @@ export interface Mutant {
   readonly kind: Kind;
   readonly topology: Topology;
   readonly mutation: Mutation;
+  /** The rules it breaks. */
+  readonly rules: RegExp;
   /** What it takes to meet it often enough for a test. */
   readonly shape?: (plan: Plan) => Plan;
 }
@@ -29,30 +31,35 @@ export interface Mutant {
 export const mutants: readonly Mutant[] = [
   {
     name: "offset 0 truncates",
+    rules: /^(bytes of an old fence|progress grows|persisted never falls|a commit holds)/,
     kind: "fences",
     topology: "filesystem",
     mutation: { handlers: truncatingAtZero },
   },
   {
     name: "acknowledged before persisted",
+    rules: /^(persisted never falls|an upload that was acknowledged|what fails, fails)/,
     kind: "stores",
     topology: "filesystem",
     mutation: { driver: acknowledgingEarly },
   },
   {
     name: "bytes of an old fence after the barrier",
+    rules: /^(bytes of an old fence|an older stream does not commit|persisted never falls|progress grows)/,
     kind: "fences",
     topology: "replicas",
     mutation: { shared: { noFence: true } },
   },
   {
     name: "a commit's retry makes an empty upload",
+    rules: /^what fails, fails/,
     kind: "stores",
     topology: "filesystem",
     mutation: { transport: alwaysCreating },
   },
   {
     name: "a write that wakes up past not-after",
+    rules: /is one atomic map$/,
     kind: "stores",
     topology: "replicas",
     mutation: { shared: { neverLate: true }, handlers: withoutNotAfter },
@@ -60,18 +67,21 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "half a Write after a crash",
+    rules: /^meta store is one atomic map$/,
     kind: "stores",
     topology: "filesystem",
     mutation: { driver: writingInHalves },
   },
   {
     name: "an etag reused in one clock tick",
+    rules: /^(an etag stands for one content|meta store is one atomic map)$/,
     kind: "stores",
     topology: "replicas",
     mutation: { shared: { clockEtags: true } },
   },
   {
     name: "a manifest accepted while its layer's link is taken away",
+    rules: /^a manifest's layers are in its repository$/,
     kind: "registry",
     topology: "replicas",
     mutation: { meta: withoutGuards },
@@ -79,6 +89,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "32 uploads that fill the budget below every persist_step",
+    rules: /^nothing hangs$/,
     kind: "budget",
     topology: "replicas",
     mutation: { transport: withoutFlush },
