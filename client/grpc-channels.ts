@@ -37,6 +37,9 @@ const options: ChannelOptions = {
   "grpc.enable_http_proxy": 0,
 };
 
+/** On one machine an attempt costs nothing, and a driver that dies again and again may be up for a moment only. */
+const nearby: ChannelOptions = { "grpc.initial_reconnect_backoff_ms": 50, "grpc.max_reconnect_backoff_ms": 150 };
+
 /**
  * `unix:///path`, `host:port` or `dns:///name:port` as grpc-js wants it.
  * @throws INVALID_FIELD for anything else
@@ -139,7 +142,7 @@ export class GrpcChannels {
   #channel(made: ChannelCredentials): Channel {
     return new Channel(this.#target, made, {
       ...options,
-      ...(this.#isUnix ? {} : { "grpc.keepalive_time_ms": KEEPALIVE_MS }),
+      ...(this.#isUnix ? nearby : { "grpc.keepalive_time_ms": KEEPALIVE_MS }),
       ...(this.#tls?.serverName === undefined ? {} : { "grpc.ssl_target_name_override": this.#tls.serverName }),
     });
   }
