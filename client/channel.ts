@@ -415,6 +415,13 @@ export class StoreChannel {
     return error;
   }
 
+  /** Runs once the calls of this turn have been asked. */
+  turnEnd(run: () => void): void {
+    const { transport } = this.#parts;
+    if (transport.turnEnd) transport.turnEnd(run);
+    else queueMicrotask(run);
+  }
+
   /** Counts work under way; the answer ends it. */
   hold(): () => void {
     this.#inFlight++;

@@ -145,6 +145,10 @@ class GrpcTransport implements Transport {
     }
   }
 
+  turnEnd(run: () => void): void {
+    setImmediate(run);
+  }
+
   close(): void {
     this.#channels.close();
   }

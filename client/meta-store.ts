@@ -6,20 +6,39 @@ import { limits } from "../proto/limits.ts";
 import type { StoreChannel } from "./channel.ts";
 import { checkPage, etagOf, metaItem, violation, wholeNumber } from "./checks.ts";
 import type { CallOptions, MetaItem, MetaOperation, MetaStore, Page, PageRequest, StoreFacts } from "./contract.ts";
+import { type Asked, Gathering, onBehalf, parts } from "./gather.ts";
 import { findOut, isRepeatable } from "./meta-write.ts";
 import { hadNoEffect, isAnswerLost, waitMs } from "./retry.ts";
 
 const WRITE_RETRY = { firstMs: 10, mostMs: 1_000 };
 const WRITE_BUDGET_MS = 10_000;
 
+type ListPage = Required<PageRequest>;
+
 export class DriverMetaStore implements MetaStore {
   readonly #channel: StoreChannel;
   readonly #evenBlocked: boolean;
+  readonly #gets: Gathering<readonly string[], (MetaItem | undefined)[]>;
+  readonly #lists: Gathering<ListPage, Page<MetaItem>>;
 
   /** @param evenBlocked for the calls that decide whether the channel is used at all (the pair's record) */
   constructor(channel: StoreChannel, evenBlocked = false) {
     this.#channel = channel;
     this.#evenBlocked = evenBlocked;
+    const turnEnd = (run: () => void) => this.#channel.live.turnEnd(run);
+    this.#gets = new Gathering(turnEnd, (asked) => {
+      for (const part of parts(asked)) void this.#getTogether(part.keys, part.asked);
+    });
+    this.#lists = new Gathering(turnEnd, (asked) => {
+      const same = new Map<string, Asked<ListPage, Page<MetaItem>>[]>();
+      for (const one of asked) {
+        const name = `${one.question.limit} ${one.question.prefix} ${one.question.startAfter}`;
+        const others = same.get(name);
+        if (others === undefined) same.set(name, [one]);
+        else others.push(one);
+      }
+      for (const callers of same.values()) void this.#listTogether(callers);
+    });
   }
 
   get facts(): StoreFacts {
@@ -30,24 +49,59 @@ export class DriverMetaStore implements MetaStore {
     if (keys.length > limits.getKeys)
       throw invalidField("keys", `${keys.length} keys; at most ${limits.getKeys} are one Get`);
     for (const key of keys) assertKey(key);
-    const found = new Map<string, MetaItem | undefined>();
-    for (let asked = [...keys]; asked.length > 0; ) {
-      const { results, unread } = await this.#channel.repeatable(
-        "meta.Get",
-        { keys: asked },
-        { options },
-        this.#evenBlocked,
-      );
-      if (results.length === 0) throw violation("meta.get.02", "a Get answers none of the keys asked");
-      for (const { key, item } of results) {
-        if (!asked.includes(key)) throw violation("meta.get.01", `a Get answers ${key}, which was not asked`);
-        found.set(key, item ? metaItem("meta.get.01", item, key) : undefined);
-      }
-      for (const key of asked)
-        if (!found.has(key) && !unread.includes(key)) throw violation("meta.get.01", `a Get does not answer ${key}`);
+    // Held from now on: a store that is switched away from is not closed before its answer.
+    const release = this.#channel.live.hold();
+    try {
+      return await this.#gets.ask(keys, options);
+    } finally {
+      release();
+    }
+  }
+
+  /** One Get for all of them. Whoever it leaves unread asks alone: each caller's keys are read at one moment if they can be. */
+  #getTogether(keys: readonly string[], callers: readonly Asked<readonly string[], (MetaItem | undefined)[]>[]) {
+    return onBehalf(
+      callers,
+      (options) => this.#getOnce(keys, options),
+      ({ found }, { question, options, resolve, reject }) => {
+        if (question.every((key) => found.has(key))) resolve(question.map((key) => found.get(key)));
+        else this.#getAlone(question, callers.length === 1 ? found : new Map(), options).then(resolve, reject);
+      },
+    );
+  }
+
+  async #getAlone(
+    keys: readonly string[],
+    found: Map<string, MetaItem | undefined>,
+    options: CallOptions | undefined,
+  ): Promise<(MetaItem | undefined)[]> {
+    for (let asked = keys.filter((key) => !found.has(key)); asked.length > 0; ) {
+      const more = await this.#getOnce(asked, options);
+      for (const [key, item] of more.found) found.set(key, item);
       asked = asked.filter((key) => !found.has(key));
     }
     return keys.map((key) => found.get(key));
+  }
+
+  /** At least one of the keys; the rest did not fit into the answer. */
+  async #getOnce(keys: readonly string[], options: CallOptions | undefined) {
+    const found = new Map<string, MetaItem | undefined>();
+    const { results, unread } = await this.#channel.repeatable(
+      "meta.Get",
+      { keys: keys as string[] },
+      { options },
+      this.#evenBlocked,
+    );
+    if (results.length === 0 && keys.length > 0) throw violation("meta.get.02", "a Get answers none of the keys asked");
+    const asked = new Set(keys);
+    for (const { key, item } of results) {
+      if (!asked.has(key)) throw violation("meta.get.01", `a Get answers ${key}, which was not asked`);
+      found.set(key, item ? metaItem("meta.get.01", item, key) : undefined);
+    }
+    if (found.size < asked.size)
+      for (const key of asked)
+        if (!found.has(key) && !unread.includes(key)) throw violation("meta.get.01", `a Get does not answer ${key}`);
+    return { found };
   }
 
   async list(request: PageRequest, options?: CallOptions): Promise<Page<MetaItem>> {
@@ -60,6 +114,25 @@ export class DriverMetaStore implements MetaStore {
     assertAscii("start_after", page.startAfter);
     if (!(page.limit >= 1 && page.limit <= limits.listItems))
       throw invalidField("limit", `${page.limit} is not 1 to 1000`);
+    const release = this.#channel.live.hold();
+    try {
+      return await this.#lists.ask(page, options);
+    } finally {
+      release();
+    }
+  }
+
+  #listTogether(callers: readonly Asked<ListPage, Page<MetaItem>>[]) {
+    const page = callers[0]?.question;
+    if (page === undefined) return;
+    return onBehalf(
+      callers,
+      (options) => this.#listOnce(page, options),
+      (answer, { resolve }) => resolve(answer),
+    );
+  }
+
+  async #listOnce(page: ListPage, options: CallOptions | undefined): Promise<Page<MetaItem>> {
     const { items, more } = await this.#channel.repeatable("meta.List", page, {
       options,
       deadlineMs: limits.listDeadlineMs,

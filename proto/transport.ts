@@ -165,6 +165,8 @@ export interface Transport {
    * it was there all the time. Never rejects. Absent where a transport has no connections.
    */
   reconnected?(method: AnyMethod, ms: number): Promise<boolean>;
+  /** Calls `run` once what has arrived in this process so far has asked for its calls. Absent: at the end of the task. */
+  turnEnd?(run: () => void): void;
   close(): void;
 }
 
