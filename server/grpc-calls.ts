@@ -66,7 +66,10 @@ export function createCalls({ handlers, instruments, admit, active }: CallsOptio
     });
     const one: ActiveCall = { method, streaming, abort, ended };
     active.add(one);
-    surface.on("cancelled", () => abort.abort(new OutriggerError("STREAM_BROKEN", "the caller has gone")));
+    // Told of every call, also of one that has ended well.
+    surface.on("cancelled", () => {
+      if (active.has(one)) abort.abort(new OutriggerError("STREAM_BROKEN", "the caller has gone"));
+    });
     try {
       admit(surface.getPeer());
       await observer.within(() => work({ metadata, signal: abort.signal }, observer));
