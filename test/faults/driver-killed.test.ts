@@ -66,10 +66,10 @@ describe("a driver killed with -9", () => {
     const manifests: string[] = [];
     let longest = 0;
     const load = startLoad(4, async (number) => {
-      const content = seededContent(`${seed}/${number}`, random.between(1, 12) * MIB + random.between(0, 999));
+      const content = seededContent(`${seed}/${number}`, random.between(1, 4) * MIB + random.between(0, 999));
       const started = performance.now();
-      // 6 MiB/s: most pushes see several kills.
-      await client.pushBlob("faults/push", content, { body: paced(content.read(), 6 * MIB) });
+      // 2 MiB/s: most pushes see several kills.
+      await client.pushBlob("faults/push", content, { body: paced(content.read(), 2 * MIB) });
       pushed.push(content);
       const small = image({ seed: `${seed}/image/${number}`, layerBytes: [1000] });
       for (const blob of small.blobs) await client.pushBlob("faults/push", blob);

@@ -2,10 +2,14 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { status as Code } from "@grpc/grpc-js";
-import type { Reason } from "../../proto/errors.ts";
+import { pino } from "pino";
+import { connect } from "../../client/index.ts";
+import { hasReason, type Reason } from "../../proto/errors.ts";
 import { limits } from "../../proto/limits.ts";
 import { headers } from "../../proto/metadata.ts";
 import { goMetaStoreId, startGoMeta } from "../helpers/go-meta.ts";
+import { image } from "../helpers/oci.ts";
+import { startDriver, startRegistry } from "../helpers/outrigger.ts";
 import { launch, Scope } from "../helpers/processes.ts";
 import { type RawAnswer, RawClient } from "../helpers/raw-client.ts";
 import { missing, tool } from "../helpers/tools.ts";
@@ -268,6 +272,56 @@ describe("the Go meta driver over the wire", { skip: missing("go-meta") }, () =>
     await first.process.kill();
     const third = await startGoMeta(scope, { address: first.address });
     assert.deepEqual(await third.process.stop(), { code: 0, signal: null });
+  });
+});
+
+describe("a core with the Go meta driver", { skip: missing("go-meta") }, () => {
+  const scope = new Scope();
+  let blobs: string;
+  let meta: string;
+  before(async () => {
+    ({ address: meta } = await startGoMeta(scope));
+    ({ address: blobs } = await startDriver(scope, { driver: "memory" }));
+  });
+  after(scope.close);
+
+  it("uses it through client/ as any other meta store", async () => {
+    const stores = connect({ blobs: { address: blobs }, meta: { address: meta } }, { log: pino({ level: "silent" }) });
+    scope.defer(() => stores.close());
+    await stores.ready();
+    assert.equal(stores.meta.facts.id, goMetaStoreId);
+    assert.equal(stores.meta.facts.driver, "io.outrigger.test.go-meta");
+    const [etag = ""] = await stores.meta.write([
+      { kind: "put", key: "client/a", value: Buffer.from("1"), condition: { ifAbsent: true } },
+    ]);
+    const [item, absent] = await stores.meta.get(["client/a", "client/b"]);
+    assert.equal(item?.value.toString(), "1");
+    assert.equal(item?.etag, etag);
+    assert.equal(absent, undefined);
+    await assert.rejects(
+      stores.meta.write([{ kind: "put", key: "client/a", value: Buffer.from("2"), condition: { ifEtag: "other" } }]),
+      (error) => hasReason(error, "CONDITION_FAILED") && error.metadata["index"] === "0",
+    );
+    const { items } = await stores.meta.list({ prefix: "client/" });
+    assert.deepEqual(
+      items.map(({ key }) => key),
+      ["client/a"],
+    );
+  });
+
+  it("pushes and pulls images whose tags and links lie in it", async () => {
+    const { client } = await startRegistry(scope, { blobs, meta });
+    const pushed = image({ seed: "go", layerBytes: [300_000, 5] });
+    await client.pushImage("go/image", pushed, "v1", "v2");
+    await client.pullImage("go/image", "v1", pushed);
+    assert.deepEqual(await client.tags("go/image"), ["v1", "v2"]);
+    assert.deepEqual(await client.catalog(), ["go/image"]);
+    await client.expect(202, "DELETE", "/v2/go/image/manifests/v1");
+    assert.deepEqual(await client.tags("go/image"), ["v2"]);
+    const raw = new RawClient(meta);
+    scope.defer(() => raw.close());
+    const key = "docker/registry/v2/repositories/go/image/_manifests/tags/v2/current/link";
+    assert.equal(itemOf(await raw.call("meta.Get", { keys: [key] }, store))?.value.toString(), pushed.manifest.digest);
   });
 });
 
