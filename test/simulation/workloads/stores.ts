@@ -38,6 +38,8 @@ export class StoresWorkload implements Workload {
   /** Content of a value by its text. */
   #values = 0;
   readonly #contents: Buffer[] = [Buffer.alloc(0)];
+  /** Pushed with a digest that is not theirs. */
+  readonly #wrong = new Set<number>();
   readonly #uploads: UploadRecord[] = [];
   #requests = 0;
 
@@ -213,9 +215,11 @@ export class StoresWorkload implements Workload {
     const { core } = slot;
     if (core === undefined) return;
     const key = random.below(this.#blobKeys.length);
-    const content = this.#content(random);
-    const bytes = this.#contents[content] as Buffer;
     const wrong = random.chance(0.06);
+    // Its own: a size alone says after a lost answer whether a key holds it.
+    const content = wrong ? this.#newContent() : this.#content(random);
+    const bytes = this.#contents[content] as Buffer;
+    if (wrong) this.#wrong.add(content);
     const ifAbsent = random.chance(0.4);
     const upload = this.#upload(random);
     const request = this.#request();
@@ -650,12 +654,16 @@ export class StoresWorkload implements Workload {
     return upload;
   }
 
-  /** Every content has a size of its own, so that a size says which one it is. */
   #content(random: Random): number {
-    if (this.#contents.length > 1 && random.chance(0.2)) return random.between(1, this.#contents.length - 1);
+    const known = this.#contents.length > 1 && random.chance(0.2) ? random.between(1, this.#contents.length - 1) : 0;
+    return known === 0 || this.#wrong.has(known) ? this.#newContent() : known;
+  }
+
+  /** Every content has a size of its own, so that a size says which one it is. Large ones where many share a budget. */
+  #newContent(): number {
     const id = this.#contents.length;
-    // Large ones where many must share a budget.
-    this.#contents.push(new Random(id * 7919).bytes(8 + id * 17 + (this.#simulation.plan.kind === "budget" ? 200 : 0)));
+    const more = this.#simulation.plan.kind === "budget" ? 200 : 0;
+    this.#contents.push(new Random(id * 7919).bytes(8 + id * 17 + more));
     return id;
   }
 
