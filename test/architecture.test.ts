@@ -74,7 +74,7 @@ const isRelative = (specifier: string) => specifier.startsWith(".");
 const manifest = JSON.parse(text("package.json")) as Record<
   "dependencies" | "devDependencies" | "peerDependencies",
   Record<string, string>
-> & { readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>> };
+> & { readonly name: string; readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>> };
 
 /** Brought by who wants it, and imported only then. */
 function isOptional(file: string, name: string): boolean {
@@ -126,6 +126,8 @@ describe("the folders' rules", () => {
         if (isRelative(specifier) || isBuiltin(specifier)) continue;
         const name = packageOf(specifier);
         const named =
+          // A program that a test writes, for a folder where this package is installed.
+          (!shipped && name === manifest.name) ||
           Object.hasOwn(manifest.dependencies, name) ||
           Object.hasOwn(manifest.peerDependencies, name) ||
           (!shipped && Object.hasOwn(manifest.devDependencies, name));
