@@ -8,16 +8,34 @@ import type { Authenticator } from "./auth/contract.ts";
 import { readHtpasswd } from "./auth/htpasswd-file.ts";
 import { anonymousOf, type Config } from "./config.ts";
 import type { TlsMaterial } from "./http/listener.ts";
+import { readSecretFile } from "./secret-file.ts";
+
+type Accounts = Awaited<ReturnType<typeof readHtpasswd>>;
 
 /** @throws Error that names the setting */
 export async function loadAuthenticator(config: Config, pool: BcryptPool, clock: Clock): Promise<Authenticator> {
   const anonymous = anonymousOf(config);
-  const { htpasswd, readOnly } = config.auth;
-  if (!htpasswd) return createOpenAuthenticator(anonymous === "none" ? "pull" : anonymous);
+  const accounts = await loadAccounts(config);
+  if (!accounts) return createOpenAuthenticator(anonymous === "none" ? "pull" : anonymous);
+  return createBasicAuthenticator({ accounts, readOnly: new Set(config.auth.readOnly), anonymous, pool, clock });
+}
+
+async function loadAccounts({ auth: { htpasswd, readOnly } }: Config): Promise<Accounts | undefined> {
+  if (!htpasswd) return undefined;
   const accounts = await readHtpasswd(htpasswd.file);
   const unknown = readOnly.filter((name) => !accounts.has(name));
   if (unknown.length > 0) throw new Error(`auth.readOnly names ${unknown.join(", ")}: not in ${htpasswd.file}`);
-  return createBasicAuthenticator({ accounts, readOnly: new Set(readOnly), anonymous, pool, clock });
+  return accounts;
+}
+
+/**
+ * Reads what a start would read, and keeps nothing of it.
+ * @throws Error that names the setting
+ */
+export async function checkFiles(config: Config): Promise<void> {
+  if (config.http.secretFile !== undefined) await readSecretFile(config.http.secretFile);
+  await loadAccounts(config);
+  await loadTls(config);
 }
 
 /** @throws Error that names the setting, also when the two do not fit each other */

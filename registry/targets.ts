@@ -5,7 +5,10 @@ import type { Config } from "./config.ts";
 import type { Redirect } from "./http/exchange.ts";
 import { blobKey } from "./repository/keys.ts";
 
-export function connectOptions(config: Config, coreVersion: string | undefined): ConnectOptions {
+export function connectOptions(
+  config: Config,
+  coreVersion: string | undefined,
+): ConnectOptions & { readonly meta: StoreTarget } {
   return {
     blobs: targetOf(config.stores.blobs),
     meta: metaTarget(config),

@@ -2,16 +2,17 @@
 import type { Command } from "commander";
 import { stringify } from "yaml";
 import { type Config, loadConfig } from "../../registry/config.ts";
+import { checkFiles } from "../../registry/materials.ts";
+import { connectOptions } from "../../registry/targets.ts";
 import { addConfigOptions, type ConfigOptions, configSources } from "../config-options.ts";
-import { storeTargets } from "../store-targets.ts";
 import { print } from "../terminal.ts";
 
 export function define(command: Command): void {
   command
     .command("check")
-    .description("Check a configuration, then connect to its drivers as the registry would.")
+    .description("Check a configuration and the files it names, then connect to its drivers as the registry would.")
     .argument("<file>", "the YAML file")
-    .option("--no-connect", "look at the file only")
+    .option("--no-connect", "look at this file only")
     .action(check);
   addConfigOptions(
     command
@@ -28,13 +29,15 @@ export function define(command: Command): void {
 async function check(file: string, { connect }: { readonly connect: boolean }): Promise<void> {
   const config = await loadConfig({ file, env: process.env });
   print(`${file} is well formed`);
-  if (connect) await checkStores(config);
+  if (!connect) return;
+  await checkFiles(config);
+  await checkStores(config);
 }
 
 /** Loaded only here: looking at a file needs no gRPC. */
 async function checkStores(config: Config): Promise<void> {
   const { checkPairOnly } = await import("../pair.ts");
-  const { blob, meta } = await checkPairOnly(storeTargets(config));
+  const { blob, meta } = await checkPairOnly(connectOptions(config, undefined));
   for (const [kind, facts] of Object.entries({ blob, meta }))
     print(`${kind} store ${facts.id}: ${facts.driver} ${facts.driverVersion} at ${facts.address}`);
 }

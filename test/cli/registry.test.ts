@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { parse } from "yaml";
 import { image } from "../helpers/oci.ts";
 import {
+  initialiseRoot,
   launchOutrigger,
   launchRegistry,
   listening,
@@ -199,6 +200,43 @@ test("config check: a right file and its drivers, a wrong one, a driver that is 
 
   const pinned = configFile(scope, `stores: { blobs: { address: "${address}", requiredCapabilities: [DURABLE] } }\n`);
   assert.match((await outrigger(["config", "check", pinned])).stderr, /lacks DURABLE, which the configuration needs/);
+});
+
+test("config check: what is said of the blob store alone is not asked of the meta store at its address", async (t) => {
+  const scope = new Scope();
+  t.after(scope.close);
+  const root = tempFolder(scope);
+  await initialiseRoot(root);
+  const { address } = await startDriver(scope, { driver: "filesystem", root });
+  const described = JSON.parse((await outrigger(["describe", address, "--json"])).stdout);
+  const id = described.stores.find(({ kind }: { kind: string }) => kind === "STORE_KIND_BLOB").id;
+  const file = configFile(
+    scope,
+    `stores: { blobs: { address: "${address}", id: "${id}", requiredCapabilities: [LOCAL_FILE] } }\n`,
+  );
+  const checked = await outrigger(["config", "check", file]);
+  assert.equal(checked.code, 0, checked.stderr);
+});
+
+test("config check reads the files that a start would read", async (t) => {
+  const scope = new Scope();
+  t.after(scope.close);
+  const folder = tempFolder(scope);
+  writeFileSync(join(folder, "accounts"), "ann:$apr1$salt$0000000000000000000000\n");
+  writeFileSync(join(folder, "short"), "short\n");
+  const stores = 'stores: { blobs: { address: "unix:///nowhere/d.sock" } }\n';
+  for (const [text, line] of [
+    [
+      `http: { tls: { cert: ${folder}/none.pem, key: ${folder}/none.key } }`,
+      /http\.tls\.cert .*none\.pem cannot be read/,
+    ],
+    [`auth: { htpasswd: { file: ${folder}/accounts } }`, /line 1 \(ann\) has no bcrypt hash: make it with htpasswd -B/],
+    [`http: { secretFile: ${folder}/short }`, /secretFile .*short has 5 bytes: a secret needs at least 16/],
+  ] as const) {
+    const checked = await outrigger(["config", "check", configFile(scope, `${stores}${text}\n`)]);
+    assert.equal(checked.code, 1, checked.stdout);
+    assert.match(checked.stderr, line);
+  }
 });
 
 test("the registry drains within its time while a client holds a connection open", async (t) => {
