@@ -57,7 +57,8 @@ export const groups: readonly Group[] = [
   group("unit", { needsTools: false }),
   group("go"),
   group("e2e", { timeoutMs: 600_000 }),
-  group("faults", { timeoutMs: 900_000 }),
+  // Alone: how long a driver is away between two kills decides what its clients have to bear.
+  group("faults", { timeoutMs: 900_000, concurrency: 1 }),
   group("package", { timeoutMs: 600_000, needsTools: false, concurrency: 1 }),
   group("containers", { timeoutMs: 1_200_000, concurrency: 1 }),
   group("simulation", {
