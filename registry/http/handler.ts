@@ -76,7 +76,7 @@ export function createHandler(options: HandlerOptions): Handler {
   };
 
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    const url = request.url ?? "/";
+    const url = originForm(request.url ?? "/");
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
     if (!path.startsWith("/v2") && options.aside(path, request, response)) return;
@@ -165,6 +165,12 @@ export function createHandler(options: HandlerOptions): Handler {
       for (const { work } of live) work.abort(reason);
     },
   });
+}
+
+/** `http://host/path`, which proxies send and every server must take (RFC 9112, 3.2.2), as `/path`. */
+function originForm(target: string): string {
+  if (target.startsWith("/")) return target;
+  return /^https?:\/\/[^/?#]*(\/.*)$/i.exec(target)?.[1] ?? target;
 }
 
 const BASE_HEADERS = ["Content-Type", "application/json", "Content-Length", "2"];

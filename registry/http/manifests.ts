@@ -1,7 +1,7 @@
 /** /v2/<name>/manifests/<reference>: pull (end-3), push (end-7), delete (end-9). */
 import { RegistryError } from "../errors.ts";
 import type { ManifestFound, Reference } from "../repository/contract.ts";
-import { assertTag } from "../repository/names.ts";
+import { assertName, assertTag } from "../repository/names.ts";
 import { readWhole } from "./body.ts";
 import { answer, type Exchange, matchesEtag } from "./exchange.ts";
 import { parseReference } from "./names.ts";
@@ -29,6 +29,8 @@ export async function pullManifest(exchange: Exchange): Promise<void> {
 /** end-7a by tag or digest; end-7b by digest with `tag` parameters. */
 export async function pushManifest(exchange: Exchange): Promise<void> {
   const { route, request, response, query, context, shared } = exchange;
+  // What the path alone decides is said before the body is asked for.
+  assertName(route.name);
   const reference = parseReference(route.reference, true);
   const asked = query.getAll("tag");
   if ("tag" in reference && asked.length > 0) {

@@ -74,13 +74,14 @@ export function checkManifest(bytes: Buffer, contentType: string): Manifest {
   const own = json["mediaType"];
   if (own !== undefined && (typeof own !== "string" || own === "")) throw invalid("mediaType is not a text");
   const manifest = describe(json, type);
+  // Before the types are compared: which of schema 1's two it looks like helps nobody.
+  if (manifest.mediaType === mediaTypes.dockerSchema1 || manifest.mediaType === mediaTypes.dockerSchema1Signed) {
+    throw invalid("Docker schema 1 manifests are no longer accepted: push with a current client");
+  }
   if (type !== "" && type !== manifest.mediaType.toLowerCase()) {
     throw invalid(
       `the Content-Type is ${type.slice(0, 255)}, but the manifest ${own === undefined ? "looks like" : "says"} ${manifest.mediaType.slice(0, 255)}`,
     );
-  }
-  if (manifest.mediaType === mediaTypes.dockerSchema1 || manifest.mediaType === mediaTypes.dockerSchema1Signed) {
-    throw invalid("Docker schema 1 manifests are no longer accepted: push with a current client");
   }
   const known = IMAGES.has(manifest.mediaType) || INDEXES.has(manifest.mediaType);
   if (known && json["schemaVersion"] !== 2) throw invalid("schemaVersion is not 2");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { createOpenAuthenticator } from "../../../registry/auth/basic.ts";
@@ -44,6 +45,25 @@ test("malformed names, digests, tags: each its own code", async (t) => {
     assert.equal(reply.headers["content-type"], "application/json");
     assert.equal(typeof reply.error?.message, "string");
   }
+});
+
+test("a path that cannot be is refused before the manifest is asked for", async (t) => {
+  const api = await startApi(t);
+  for (const path of ["/v2/UPPER/manifests/v1", "/v2/a/manifests/-x", "/v2/a/manifests/sha256:1"]) {
+    const socket = connect(api.port, "127.0.0.1");
+    t.after(() => socket.destroy());
+    socket.write(`PUT ${path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n`);
+    const [first] = await once(socket, "data");
+    assert.match(String(first), /^HTTP\/1\.1 400 /, path);
+  }
+});
+
+test("a request target with scheme and host is taken for its path", async (t) => {
+  const api = await startApi(t);
+  assert.equal((await api.call("GET", "http://registry.example/v2/")).status, 200);
+  const reply = await api.call("GET", "HTTP://registry.example:80/v2/none/tags/list?n=1");
+  assert.deepEqual([reply.status, reply.error?.code], [404, "NAME_UNKNOWN"]);
+  assert.equal((await api.call("OPTIONS", "*")).status, 404);
 });
 
 test("a digest may be escaped, and a name may look like an endpoint", async (t) => {

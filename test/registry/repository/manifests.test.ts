@@ -53,6 +53,13 @@ test("what is refused", () => {
   assert.throws(() => checkManifest(Buffer.alloc(4 * 1024 * 1024 + 1), ""), { code: "MANIFEST_INVALID", status: 413 });
 });
 
+test("Docker schema 1 is refused as such, whatever type it is sent as", () => {
+  const old = json({ schemaVersion: 1, name: "a", tag: "b", fsLayers: [], history: [], signatures: [] });
+  for (const type of ["", "application/json", mediaTypes.dockerSchema1, mediaTypes.dockerSchema1Signed]) {
+    assert.throws(() => checkManifest(old, type), { ...INVALID, message: /^Docker schema 1/ }, type);
+  }
+});
+
 test("what is taken, as what", () => {
   const good: readonly (readonly [unknown, string, string, readonly string[]])[] = [
     [image, mediaTypes.ociManifest, mediaTypes.ociManifest, ["{}", "one"]],
