@@ -278,12 +278,14 @@ export class BlobStore implements BlobDriver {
       return this.#keys.run(target.key, async () => {
         const current = await this.#look(target.key);
         assertCondition(target.key, target.condition, current);
-        await this.#intents.during([folder], async () => {
+        const facts = await this.#intents.during([folder], async () => {
           call.assertInTime();
           await this.#disk.rename(file.path, path);
-          await this.#disk.syncFolder(folder);
+          const [synced, seen] = await Promise.allSettled([this.#disk.syncFolder(folder), file.handle.facts()]);
+          if (synced.status === "rejected") throw synced.reason;
+          if (seen.status === "rejected") throw seen.reason;
+          return seen.value;
         });
-        const facts = await file.handle.facts();
         if (target.digest !== undefined) this.#remember(target.key, facts, target.digest);
         return { info: this.#info(target.key, facts), moved: true };
       });

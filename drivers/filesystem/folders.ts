@@ -6,12 +6,18 @@ import { parentOf } from "./layout.ts";
 /** What is remembered of folders, before it is forgotten and looked up anew. */
 const MAX_REMEMBERED = 100_000;
 
+interface Making {
+  /** Resolves once the name is there, with those above that are not durable yet. */
+  readonly named: Promise<Making[]>;
+  readonly durable: Promise<void>;
+}
+
 export class Folders {
   readonly #disk: Disk;
   readonly #lock = new SharedLock();
   /** Folders whose name survives a power loss. One found by this process may be another's that was never synced. */
   readonly #durable = new Set<string>();
-  readonly #making = new Map<string, Promise<void>>();
+  readonly #making = new Map<string, Making>();
   /** Folders reached without a symbolic link. */
   readonly #plain = new Set<string>();
 
@@ -26,18 +32,31 @@ export class Folders {
 
   /** Makes the folder and what it lies in, where absent, durably. Only within `building`. */
   async ensure(folder: string): Promise<void> {
-    if (folder === "" || this.#durable.has(folder)) return;
-    let making = this.#making.get(folder);
-    if (making === undefined) {
-      making = this.#make(folder).finally(() => this.#making.delete(folder));
-      this.#making.set(folder, making);
-    }
-    await making;
+    // All names first, then all syncs at once: what counts is that every one is durable in the end.
+    const made = await this.#named(folder);
+    const outcomes = await Promise.allSettled(made.map(({ durable }) => durable));
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 
-  async #make(folder: string): Promise<void> {
-    const parent = parentOf(folder);
-    await this.ensure(parent);
+  /** The folder is there, by its name; answers what is still under way until it, and those above, are durable. */
+  async #named(folder: string): Promise<Making[]> {
+    if (folder === "" || this.#durable.has(folder)) return [];
+    let making = this.#making.get(folder);
+    if (making === undefined) {
+      const named = this.#make(folder);
+      const durable = named.then((above) => this.#sync(folder, above));
+      making = { named, durable };
+      this.#making.set(folder, making);
+      const forget = () => this.#making.delete(folder);
+      durable.then(forget, forget);
+    }
+    const above = await making.named;
+    return [...above, making];
+  }
+
+  /** Answers those above that are not durable yet. */
+  async #make(folder: string): Promise<Making[]> {
+    const above = await this.#named(parentOf(folder));
     try {
       await this.#disk.makeFolder(folder);
     } catch (error) {
@@ -45,7 +64,16 @@ export class Folders {
       const facts = await this.#disk.facts(folder);
       if (facts?.kind !== "folder") throw notAFolder(folder, facts?.kind === "symlink" ? "ELOOP" : "ENOTDIR");
     }
-    await this.#disk.syncFolder(parent);
+    return above;
+  }
+
+  /** Remembered as durable only with all above it. */
+  async #sync(folder: string, above: readonly Making[]): Promise<void> {
+    const outcomes = await Promise.allSettled([
+      this.#disk.syncFolder(parentOf(folder)),
+      ...above.map(({ durable }) => durable),
+    ]);
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     this.#remember(this.#durable, folder);
     this.#remember(this.#plain, folder);
   }
