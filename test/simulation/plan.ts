@@ -98,7 +98,7 @@ const weights: Record<Kind, Readonly<Record<string, number>>> = {
 
 export function makePlan(seed: number, only?: { readonly kind?: Kind; readonly topology?: Topology }): Plan {
   const random = new Random(seed);
-  const kind = only?.kind ?? random.weighted({ stores: 55, fences: 15, budget: 5, registry: 25 });
+  const kind = only?.kind ?? random.weighted({ stores: 56, fences: 17, budget: 2, registry: 25 });
   const topology = only?.topology ?? (random.chance(0.5) ? "filesystem" : "replicas");
   const stormy = random.chance(0.75);
   const weather: Weather = stormy
@@ -111,7 +111,7 @@ export function makePlan(seed: number, only?: { readonly kind?: Kind; readonly t
     : { late: 0, cut: 0, hole: 0, repeat: 0 };
   const lengthMs = random.pick(kind === "registry" ? [40, 150, 2_000, 15_000] : [60, 300, 2_000, 20_000]);
   const cores = kind === "budget" ? 1 : random.between(1, 3);
-  const count = kind === "budget" ? 32 : kind === "registry" ? random.between(6, 14) : random.between(10, 24);
+  const count = kind === "budget" ? 32 : kind === "registry" ? random.between(4, 9) : random.between(5, 14);
   const tasks: Task[] = [];
   for (let i = 0; i < count; i++) {
     tasks.push({

@@ -35,7 +35,8 @@ export async function runMany({ seed, schedules, workers, onProgress }: RunOptio
   await Promise.all(
     Array.from({ length: workers }, async () => {
       const child = fork(fileURLToPath(new URL("./worker.ts", import.meta.url)), {
-        execArgv: ["--import", "tsx"],
+        // Short-lived objects by the million: a large nursery spares most of the collecting.
+        execArgv: ["--max-semi-space-size=64", "--import", "tsx"],
         stdio: ["ignore", "inherit", "inherit", "ipc"],
       });
       try {
