@@ -86,7 +86,7 @@ export class DriverBlobStore implements BlobStore {
   async put(
     key: string,
     data: Uint8Array,
-    how: { digest?: string; condition?: Condition } = {},
+    how: { digest?: string; condition?: Condition; once?: boolean } = {},
     options?: CallOptions,
   ): Promise<BlobInfo> {
     assertKey(key);
@@ -110,6 +110,7 @@ export class DriverBlobStore implements BlobStore {
         );
         return this.#written(info, key, data);
       } catch (error) {
+        if (how.once) throw error;
         failure = error;
       }
       const lostRace = lost !== undefined && hasReason(failure, "KEY_EXISTS", "ETAG_MISMATCH");

@@ -119,11 +119,14 @@ export interface BlobStore {
     range?: { offsetBytes?: number; limitBytes?: number; ifEtag?: string },
     options?: CallOptions,
   ): Promise<BlobRead>;
-  /** At most 1 MiB. @throws KEY_EXISTS, ETAG_MISMATCH, DIGEST_MISMATCH */
+  /**
+   * At most 1 MiB. `once`: a single attempt, whose failure is the caller's to find out.
+   * @throws KEY_EXISTS, ETAG_MISMATCH, DIGEST_MISMATCH
+   */
   put(
     key: string,
     data: Uint8Array,
-    how?: { digest?: string; condition?: Condition },
+    how?: { digest?: string; condition?: Condition; once?: boolean },
     options?: CallOptions,
   ): Promise<BlobInfo>;
   /**

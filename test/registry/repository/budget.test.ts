@@ -10,7 +10,14 @@ test("POST makes no call, PUT makes three", async () => {
   await pushBlob(core, "app", "first");
   stores.takeCalls();
   await pushBlob(core, "app", "second");
+  assert.deepEqual(stores.takeCalls(), ["meta.get", "blob.put", "meta.write"]);
+  await pushBlob(core, "app", "x".repeat(256 * 1024 + 1));
   assert.deepEqual(stores.takeCalls(), ["meta.get", "blob.append", "meta.write"]);
+  // Bytes that are there already are looked at, not written over.
+  await pushBlob(core, "app", "second");
+  assert.deepEqual(stores.takeCalls(), ["meta.get", "blob.append", "meta.write"]);
+  await pushBlob(core, "other", "second");
+  assert.deepEqual(stores.takeCalls(), ["meta.get", "blob.put", "blob.append", "meta.write"]);
 });
 
 test("POST, PATCH and PUT make four", async () => {

@@ -67,6 +67,37 @@ test("a size that is not the bytes' is SIZE_INVALID", async () => {
   });
 });
 
+test("a small blob survives a driver that answers its Put with a failure, or does not answer", async () => {
+  for (const reason of ["STREAM_BROKEN", "UNREACHABLE", "TIMED_OUT", "QUOTA"] as const) {
+    for (const written of [false, true]) {
+      const { repositories: core, stores } = await startCore();
+      let puts = 0;
+      const fail = (call: { readonly method: string }) => {
+        if (call.method !== "blob.put") return;
+        puts += 1;
+        throw new OutriggerError(reason, "the answer is lost");
+      };
+      stores.hooks[written ? "after" : "before"] = fail;
+      const digest = await pushBlob(core, "app", "abc");
+      assert.equal(puts, 1);
+      assert.equal(await readAll(await core.readBlob("app", digest, undefined, context())), "abc");
+    }
+  }
+});
+
+test("a small body that breaks off keeps what came, as any other", async () => {
+  const { repositories: core } = await startCore();
+  const session = core.startUpload("app", "sha256");
+  const gone = new Error("gone");
+  async function* broken() {
+    yield Buffer.from("ab");
+    throw gone;
+  }
+  const half = { offsetBytes: 0, sizeBytes: 3, bytes: broken() };
+  await assert.rejects(core.finishUpload(session, digestOf("abc"), half, context()), gone);
+  assert.equal((await core.uploadProgress(session, context())).offsetBytes, 2);
+});
+
 test("sha512, by the session or only at the end; an empty blob", async () => {
   const { repositories: core } = await startCore();
   for (const algorithm of ["sha256", "sha512"] as const) {
