@@ -39,7 +39,10 @@ export async function append(
   options?.signal?.addEventListener("abort", onAbort, { once: true });
   void upload.read();
   try {
-    return await new Append(parts, upload, options).run();
+    const result = await new Append(parts, upload, options).run();
+    // Only then: a stream that broke may still have a message that was never copied out of what is held.
+    upload.replay.release();
+    return result;
   } finally {
     options?.signal?.removeEventListener("abort", onAbort);
     upload.close();

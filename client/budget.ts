@@ -3,6 +3,8 @@
  * it is full nobody reads its source, and the uploads that hold most are asked to flush: so no driver's persist_step,
  * however large, can make uploads wait for each other.
  */
+import { Blocks } from "./blocks.ts";
+
 export interface Holder {
   /** Asked to flush; answered by giving bytes back. Called at most once until then. */
   flush(): void;
@@ -13,6 +15,8 @@ const WANTED_BACK = 1 / 4;
 
 export class UploadBudget {
   readonly totalBytes: number;
+  /** The memory of what is held. */
+  readonly blocks = new Blocks();
   readonly #shares = new Set<Share>();
   readonly #waiting: (() => void)[] = [];
   #heldBytes = 0;
@@ -30,7 +34,10 @@ export class UploadBudget {
       changed: (bytes) => this.#changed(bytes),
       room: (signal) => this.#room(signal),
       relieve: () => this.#relieve(),
-      closed: () => this.#shares.delete(share),
+      closed: () => {
+        this.#shares.delete(share);
+        if (this.#shares.size === 0) this.blocks.idle();
+      },
     });
     this.#shares.add(share);
     return share;

@@ -34,7 +34,7 @@ export class Upload {
 
   constructor(request: AppendRequest, budget: UploadBudget) {
     this.request = request;
-    this.replay = new Replay(request.offsetBytes);
+    this.replay = new Replay(request.offsetBytes, budget.blocks);
     this.sentBytes = request.offsetBytes;
     this.#sourceBytes = request.offsetBytes;
     this.share = budget.open({

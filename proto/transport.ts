@@ -136,7 +136,10 @@ export interface IncomingStream<Message> extends AsyncIterable<Message> {
 
 export interface AppendStream {
   readonly incoming: IncomingStream<AppendResponse>;
-  /** Resolves when there is room for more. Rejects once the stream has ended; incoming says why. */
+  /**
+   * Resolves when there is room for more. Rejects once the stream has ended; incoming says why. A chunk's bytes may
+   * change once they are told persisted, or the stream has ended.
+   */
   send(message: AppendRequestInput): Promise<void>;
   /** Half-close. */
   end(): void;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { BLOCK_BYTES, Blocks } from "../../client/blocks.ts";
 import { UploadBudget } from "../../client/budget.ts";
 import { Replay } from "../../client/replay.ts";
 import { settle } from "./fakes.ts";
@@ -121,5 +122,46 @@ describe("what is held for replay", () => {
     replay.push(Buffer.from("def"));
     assert.equal(sent.toString(), "abc");
     assert.equal(replay.at(0).toString(), "abcdef");
+  });
+});
+
+describe("the memory of what is held", () => {
+  it("blocks are used again once everything in them is dropped, and never before", () => {
+    const blocks = new Blocks();
+    const replay = new Replay(0, blocks);
+    const piece = Buffer.alloc(100 * 1024, 1);
+    for (let i = 0; i < 10; i++) replay.push(piece);
+    assert.equal(blocks.freeBytes, 0);
+    replay.dropBelow(BLOCK_BYTES - 1);
+    assert.equal(blocks.freeBytes, 0);
+    replay.dropBelow(BLOCK_BYTES);
+    assert.equal(blocks.freeBytes, BLOCK_BYTES);
+    const other = new Replay(0, blocks);
+    other.push(Buffer.alloc(200 * 1024, 2));
+    assert.equal(blocks.freeBytes, 0);
+    for (let at = BLOCK_BYTES; at < replay.endBytes; ) {
+      const chunk = replay.at(at);
+      assert.ok(chunk.every((byte) => byte === 1));
+      at += chunk.length;
+    }
+    replay.release();
+    other.release();
+    assert.equal(blocks.freeBytes, 4 * BLOCK_BYTES);
+  });
+
+  it("a small blob takes no block; without uploads little memory is kept", () => {
+    const budget = new UploadBudget(1024 * 1024 * 1024);
+    const small = new Replay(0, budget.blocks);
+    small.push(Buffer.alloc(60 * 1024));
+    small.push(Buffer.alloc(100));
+    small.release();
+    assert.equal(budget.blocks.freeBytes, 0);
+    const one = budget.open({ flush: () => undefined });
+    const large = new Replay(0, budget.blocks);
+    for (let i = 0; i < 1024; i++) large.push(Buffer.alloc(64 * 1024));
+    large.release();
+    assert.equal(budget.blocks.freeBytes, 32 * 1024 * 1024);
+    one.close();
+    assert.equal(budget.blocks.freeBytes, 4 * 1024 * 1024);
   });
 });

@@ -100,9 +100,7 @@ export function createInProcess(handlers: Handlers, options: InProcessOptions = 
         incoming: incoming(responses, metadata.promise, () => abort.abort(gone())),
         send(message) {
           const bare = !encodeChunks && message.chunk?.offset !== undefined;
-          return requests.push(
-            bare ? ({ ...message, step: "chunk" } as AppendRequest) : request("blob.Append", message),
-          );
+          return requests.push(bare ? bareChunk(message.chunk) : request("blob.Append", message));
         },
         end: () => requests.end(),
       };
@@ -110,6 +108,12 @@ export function createInProcess(handlers: Handlers, options: InProcessOptions = 
 
     close() {},
   };
+}
+
+/** The sender may use the bytes' memory again; who receives them keeps them. */
+function bareChunk(chunk: unknown): AppendRequest {
+  const { offset, data } = chunk as { offset: number; data: Uint8Array };
+  return { step: "chunk", chunk: { offset, data: Buffer.from(data) } } as AppendRequest;
 }
 
 /** Messages from one side to the other, one at a time. */
