@@ -1,7 +1,8 @@
 /**
  * Uploads: `uploads/<id>` holds the bytes, appended in place; `uploads/<id>.persisted` says how many of them were
- * synced, in frames of 12 bytes (size as u64, crc32). What lies beyond is cut off when an upload is opened, since a power
- * loss may have left anything there.
+ * synced, in frames of 12 bytes (size as u64, crc32). What lies beyond is cut off once the machine was started anew, since
+ * a power loss may have left anything there. While it runs, the bytes that a killed process had written are still a
+ * prefix of what it received: they are synced and gone on from, so that uploads get further however often it is killed.
  */
 import { crc32 } from "node:zlib";
 import type { Clock } from "../../proto/clock.ts";
@@ -26,7 +27,10 @@ const READ_BYTES = 256 * 1024;
 /** Taken from the caller and not yet given to the disk. */
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 const PARALLEL = 16;
+const MAX_COMMITTED = 4096;
 const SUFFIX = ".persisted";
+/** Names the start of the machine since which bytes beyond what was synced are to be trusted. No upload id has a dot. */
+const BOOT = `${UPLOADS}/boot.id`;
 
 export class Uploads {
   readonly #disk: Disk;
@@ -34,6 +38,10 @@ export class Uploads {
   readonly #persistStepBytes: number;
   readonly #place: Place;
   readonly #open = new Map<string, OpenUpload>();
+  /** Committed since their names were last made durable to be gone. */
+  readonly #committed = new Set<string>();
+  /** A sync of their bytes has failed: what was not recorded is not to be trusted. */
+  readonly #unsynced = new Set<string>();
 
   constructor(disk: Disk, clock: Clock, persistStepBytes: number, place: Place) {
     this.#disk = disk;
@@ -42,9 +50,19 @@ export class Uploads {
     this.#place = place;
   }
 
-  /** At start: sizes of uploads whose bytes are gone say nothing. */
+  /** At start: sizes of uploads whose bytes are gone say nothing, nor does what a power loss left behind synced bytes. */
   async sweep(): Promise<void> {
     const names = new Set((await this.#disk.entries(UPLOADS)).map((entry) => entry.name));
+    const bootId = await this.#disk.bootId();
+    if ((await readText(this.#disk, BOOT)) !== bootId) {
+      await mapLimited(
+        [...names].filter((name) => !name.includes(".")),
+        PARALLEL,
+        (id) => this.#cut(id),
+      );
+      // Last, and not synced: whoever is killed before begins again, and a power loss makes it another start anyway.
+      await writeText(this.#disk, BOOT, bootId);
+    }
     for (const name of names) {
       if (name.endsWith(SUFFIX) && !names.has(name.slice(0, -SUFFIX.length))) {
         await this.#disk.remove(`${UPLOADS}/${name}`);
@@ -52,6 +70,16 @@ export class Uploads {
     }
     // What a killed process took away and did not make durable must not come back.
     await this.#disk.syncFolder(UPLOADS);
+  }
+
+  async #cut(id: string): Promise<void> {
+    const { sizeBytes } = await this.#recorded(id);
+    const file = await this.#disk.open(dataPath(id), "write");
+    try {
+      if ((await file.facts()).sizeBytes > sizeBytes) await file.truncate(sizeBytes);
+    } finally {
+      await file.close();
+    }
   }
 
   /** Ends what is still open; the uploads stay. */
@@ -69,22 +97,32 @@ export class Uploads {
       } catch (error) {
         if (!isErrno(error, "ENOENT")) throw error;
         if (!create) throw new OutriggerError("UPLOAD_NOT_FOUND", `there is no upload ${id}`);
-        if (recorded.exists) {
-          await this.#disk.remove(sidecarPath(id));
+        // A power loss must not bring back what vouched for the bytes of an upload of the same id.
+        if (recorded.exists || this.#committed.has(id) || this.#committed.size >= MAX_COMMITTED) {
+          await removeIfThere(this.#disk, sidecarPath(id));
           await this.#disk.syncFolder(UPLOADS);
+          this.#committed.delete(id);
+          // The older half has long been through with taking its names away.
+          if (this.#committed.size >= MAX_COMMITTED) {
+            for (const old of [...this.#committed].slice(0, MAX_COMMITTED / 2)) this.#committed.delete(old);
+          }
         }
         file = await this.#disk.open(dataPath(id), "create");
         return this.#handle(id, file, { exists: false, sizeBytes: 0, frames: 0 });
       }
+      let sizeBytes: number;
       try {
-        const { sizeBytes } = await file.facts();
+        ({ sizeBytes } = await file.facts());
         if (sizeBytes < recorded.sizeBytes) {
           throw new OutriggerError(
             "STORED_CORRUPT",
             `upload ${id} holds ${sizeBytes} bytes of the ${recorded.sizeBytes} that were made durable`,
           );
         }
-        if (sizeBytes > recorded.sizeBytes) await file.truncate(recorded.sizeBytes);
+        if (sizeBytes > recorded.sizeBytes && this.#unsynced.delete(id)) {
+          await file.truncate(recorded.sizeBytes);
+          sizeBytes = recorded.sizeBytes;
+        }
         await file.setModified(this.#clock.now() * 1000);
         // A process that was killed before its last sync leaves a record that only the page cache holds.
         if (recorded.frames > 0) await this.#resync(id, file);
@@ -92,7 +130,14 @@ export class Uploads {
         await file.close();
         throw error;
       }
-      return this.#handle(id, file, recorded);
+      const upload = this.#handle(id, file, recorded, sizeBytes);
+      try {
+        if (sizeBytes > recorded.sizeBytes) await upload.flush();
+      } catch (error) {
+        await upload.close();
+        throw error;
+      }
+      return upload;
     });
   }
 
@@ -145,10 +190,25 @@ export class Uploads {
     return { uploadId: id, persistedBytes, idleMs };
   }
 
-  #handle(id: string, file: DiskFile, recorded: Recorded): Upload {
-    const upload = new OpenUpload(this.#disk, id, file, recorded, this.#persistStepBytes, this.#place, () => {
-      if (this.#open.get(id) === upload) this.#open.delete(id);
-    });
+  #handle(id: string, file: DiskFile, recorded: Recorded, writtenBytes = recorded.sizeBytes): Upload {
+    const place: Place = async (...args) => {
+      const placed = await this.#place(...args);
+      if (placed.moved) this.#committed.add(id);
+      return placed;
+    };
+    const upload = new OpenUpload(
+      this.#disk,
+      id,
+      file,
+      recorded,
+      writtenBytes,
+      this.#persistStepBytes,
+      place,
+      (synced) => {
+        if (this.#open.get(id) === upload) this.#open.delete(id);
+        if (!synced) this.#unsynced.add(id);
+      },
+    );
     this.#open.set(id, upload);
     return upload;
   }
@@ -211,7 +271,7 @@ class OpenUpload implements Upload {
   readonly #file: DiskFile;
   readonly #stepBytes: number;
   readonly #place: Place;
-  readonly #onEnd: () => void;
+  readonly #onEnd: (synced: boolean) => void;
   #sidecar: DiskFile | undefined;
   #frames: number;
   /** Whether both names survive a power loss. */
@@ -225,6 +285,7 @@ class OpenUpload implements Upload {
   #persisting: Promise<void> | undefined;
   #waiting: (() => void)[] = [];
   #failure: Error | undefined;
+  #synced = true;
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -232,9 +293,10 @@ class OpenUpload implements Upload {
     id: string,
     file: DiskFile,
     recorded: Recorded,
+    writtenBytes: number,
     stepBytes: number,
     place: Place,
-    onEnd: () => void,
+    onEnd: (synced: boolean) => void,
   ) {
     this.#disk = disk;
     this.#id = id;
@@ -244,8 +306,8 @@ class OpenUpload implements Upload {
     this.#onEnd = onEnd;
     this.#frames = recorded.frames;
     this.#named = recorded.frames > 0;
-    this.#takenBytes = recorded.sizeBytes;
-    this.#writtenBytes = recorded.sizeBytes;
+    this.#takenBytes = writtenBytes;
+    this.#writtenBytes = writtenBytes;
     this.#persistedBytes = recorded.sizeBytes;
   }
 
@@ -300,7 +362,10 @@ class OpenUpload implements Upload {
     if (this.#persisting !== undefined || this.#failure !== undefined) return;
     if (this.#named && this.#writtenBytes === this.#persistedBytes) return;
     this.#persisting = this.#persist()
-      .catch((error) => this.#fail(error, "syncing"))
+      .catch((error) => {
+        this.#synced = false;
+        this.#fail(error, "syncing");
+      })
       .finally(() => {
         this.#persisting = undefined;
         if (this.#writtenBytes - this.#persistedBytes >= this.#stepBytes / 2) this.#startPersist();
@@ -384,7 +449,7 @@ class OpenUpload implements Upload {
     this.#fail(new OutriggerError("INTERNAL", `upload ${this.#id} is closed`), "writing to");
     this.#changed();
     while (this.#pumping !== undefined || this.#persisting !== undefined) await this.#change();
-    this.#onEnd();
+    this.#onEnd(this.#synced);
     const sidecar = this.#sidecar;
     this.#sidecar = undefined;
     try {
@@ -411,6 +476,30 @@ class OpenUpload implements Upload {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const wake of waiting) wake();
+  }
+}
+
+/** A small file's text; absent: undefined. */
+async function readText(disk: Disk, path: string): Promise<string | undefined> {
+  const facts = await disk.facts(path);
+  if (facts === undefined) return undefined;
+  const file = await disk.open(path, "read");
+  try {
+    const bytes = Buffer.alloc(facts.sizeBytes);
+    return bytes.toString("utf8", 0, await file.read(bytes, 0));
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeText(disk: Disk, path: string, text: string): Promise<void> {
+  const there = (await disk.facts(path)) !== undefined;
+  const file = await disk.open(path, there ? "write" : "create");
+  try {
+    await file.truncate(0);
+    await file.write([Buffer.from(text)], 0);
+  } finally {
+    await file.close();
   }
 }
 
