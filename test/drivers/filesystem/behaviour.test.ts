@@ -193,7 +193,7 @@ for (const [name, make] of Object.entries(places)) {
       assert.equal((await blob.listUploads({ startAfter: "", limit: 9 }, call())).items[0]?.uploadId, "up");
       // What was not flushed may be lost; the upload itself stays.
       const again = await blob.open("up", { create: false }, call());
-      assert.equal(again.persistedBytes, 0);
+      assert.ok([0, 5].includes(again.persistedBytes), `${again.persistedBytes} bytes`);
       const kept = await again.commit({ key, digest: "", keep: true }, call());
       assert.equal(kept.etag, (await blob.stat([key], call()))[0]?.etag);
       assert.deepEqual((await blob.listUploads({ startAfter: "", limit: 9 }, call())).items, []);
@@ -558,7 +558,7 @@ describe("failures of the disk", () => {
     });
   }
 
-  test("what an upload had beyond its persisted bytes is not part of the blob", async () => {
+  test("what an upload had beyond its persisted bytes before a power loss is not part of the blob", async () => {
     const disk = simDisk(9);
     let { blob } = await openSim(disk, { persistStepBytes: 10_000 });
     let upload = await blob.open("u", { create: true }, call());
@@ -566,7 +566,7 @@ describe("failures of the disk", () => {
     await upload.flush();
     await upload.write(Buffer.alloc(900, 2));
     while ((disk.outside.read("outrigger/uploads/u")?.length ?? 0) < 1000) await new Promise(setImmediate);
-    disk.crash("kill");
+    disk.crash("power");
     ({ blob } = await openSim(disk));
     upload = await blob.open("u", { create: false }, call());
     assert.equal(upload.persistedBytes, 100);
@@ -574,6 +574,33 @@ describe("failures of the disk", () => {
     const info = await upload.commit({ key: "k", digest: "", keep: false }, call());
     assert.equal(info.sizeBytes, 150);
     assert.deepEqual(await bytesOf(blob, "k"), Buffer.concat([Buffer.alloc(100, 1), Buffer.alloc(50, 3)]));
+  });
+
+  test("what a killed process had written beyond its persisted bytes is gone on from, until the machine is started anew", async () => {
+    const disk = simDisk(12);
+    let { blob } = await openSim(disk);
+    for (const id of ["u", "v"]) {
+      const upload = await blob.open(id, { create: true }, call());
+      await upload.write(Buffer.alloc(100, 1));
+      await upload.flush();
+      await upload.write(Buffer.alloc(900, 2));
+      while ((disk.outside.read(`outrigger/uploads/${id}`)?.length ?? 0) < 1000) await new Promise(setImmediate);
+    }
+    disk.crash("kill");
+    ({ blob } = await openSim(disk));
+    const upload = await blob.open("u", { create: false }, call());
+    assert.equal(upload.persistedBytes, 1000);
+    // Told, so it is there after a power loss; what nobody asked for since is cut.
+    disk.crash("power");
+    ({ blob } = await openSim(disk));
+    const [u, v] = (await blob.listUploads({ startAfter: "", limit: 9 }, call())).items;
+    assert.deepEqual([u?.persistedBytes, v?.persistedBytes], [1000, 100]);
+    const again = await blob.open("u", { create: false }, call());
+    assert.equal(again.persistedBytes, 1000);
+    await again.commit({ key: "k", digest: "", keep: false }, call());
+    assert.deepEqual(await bytesOf(blob, "k"), Buffer.concat([Buffer.alloc(100, 1), Buffer.alloc(900, 2)]));
+    const cut = await blob.open("v", { create: false }, call());
+    assert.equal(cut.persistedBytes, 100);
   });
 
   test("an upload that holds less than what was made durable is damaged, not shorter", async () => {
