@@ -33,7 +33,8 @@ export function define(command: Command): void {
 
 async function rebuild(options: IndexCommandOptions): Promise<void> {
   const report = await runIndex("rebuild", options);
-  tell(options, report, report.missing + report.wrong + report.stale === 0 ? "nothing had to be changed" : "rebuilt");
+  const changed = report.missing + report.wrong + report.stale + report.withoutBytes > 0;
+  tell(options, report, changed ? "rebuilt" : "nothing had to be changed");
 }
 
 async function verify(options: IndexCommandOptions): Promise<void> {

@@ -15,7 +15,7 @@ export interface IndexReport {
   readonly stale: number;
   /** Layer links whose bytes are absent. */
   readonly withoutBytes: number;
-  /** What no index can repair, or is none of ours; the first thousand. */
+  /** What no index can repair (such as bytes that are absent), or is none of ours; the first thousand. */
   readonly problems: readonly IndexProblem[];
 }
 

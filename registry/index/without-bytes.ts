@@ -15,13 +15,20 @@ export async function dropLayersWithoutBytes(run: IndexRun, links: readonly Link
   }
   for (const [name, digests] of byName) {
     for (const some of chunked(digests, AT_ONCE)) {
-      run.counts.withoutBytes += run.repair ? await drop(run, name, some) : some.length;
+      const absent = run.repair ? await drop(run, name, some) : some;
+      run.counts.withoutBytes += absent.length;
+      // Named, since a manifest may still need them, which nothing here can help.
+      const what = run.repair ? "its bytes were absent: dropped" : "its bytes are absent";
+      for (const digest of absent) run.problem(layerLink(name, digest), what);
     }
   }
 }
 
-/** Under the guard, and looked at again: a push may be bringing the bytes at this moment. */
-async function drop(run: IndexRun, name: string, digests: readonly string[]): Promise<number> {
+/**
+ * Under the guard, and looked at again: a push may be bringing the bytes at this moment.
+ * @returns whose links were dropped
+ */
+async function drop(run: IndexRun, name: string, digests: readonly string[]): Promise<readonly string[]> {
   const { ledger, stores } = run.core;
   const options = { signal: run.signal };
   return untilNotRaced(run.core, run.signal, async () => {
@@ -46,10 +53,6 @@ async function drop(run: IndexRun, name: string, digests: readonly string[]): Pr
       ];
     });
     await ledger.write([...operations, endTaking(name, taking, false)], options);
-    return operations.filter(({ kind, key }) => kind === "delete" && hasLink(key)).length;
+    return absent.filter((digest) => held.get(layerLink(name, digest)) !== undefined);
   });
-}
-
-function hasLink(key: string): boolean {
-  return key.endsWith("/link");
 }

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { pino } from "pino";
 import { startProgress } from "../../cli/progress.ts";
 import { connect } from "../../client/index.ts";
+import { blobKey } from "../../registry/repository/keys.ts";
 import { image } from "../helpers/oci.ts";
 import { startDriver, startRegistry } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
@@ -37,6 +38,28 @@ test("verify finds what is missing, rebuild puts it right", async (t) => {
   assert.match(rebuilt.stdout, /^missing +2\n(?:.*\n)*rebuilt\n$/m);
   assert.deepEqual(await client.tags("team/app"), ["v1", "v2"]);
   assert.match((await outrigger(["index", "rebuild", "--blobs", address])).stdout, /nothing had to be changed\n$/);
+});
+
+test("a layer whose bytes are gone is named, and what rebuild does about it is said", async (t) => {
+  const scope = new Scope();
+  t.after(scope.close);
+  const { address } = await startDriver(scope, { driver: "memory" });
+  const { client } = await startRegistry(scope, { blobs: address });
+  const pushed = image({ seed: "lost", layerBytes: [1000] });
+  await client.pushImage("team/app", pushed, "v1");
+  const stores = connect({ blobs: { address } }, { log: pino({ level: "silent" }) });
+  await stores.ready();
+  const lost = pushed.blobs[0]?.digest ?? "";
+  await stores.blobs.delete([blobKey(lost)]);
+  await stores.close();
+
+  const hex = lost.slice("sha256:".length);
+  const verified = await outrigger(["index", "verify", "--blobs", address]);
+  assert.equal(verified.code, 1);
+  assert.match(verified.stderr, new RegExp(`team/app/_layers/sha256/${hex}/link: its bytes are absent$`, "m"));
+  const rebuilt = await outrigger(["index", "rebuild", "--blobs", address]);
+  assert.match(rebuilt.stdout, /^layers without bytes +1\nrebuilt\n$/m);
+  assert.match(rebuilt.stderr, new RegExp(`${hex}/link: its bytes were absent: dropped$`, "m"));
 });
 
 test("rebuild beside a registry that holds the store alone is refused in one line", async (t) => {
