@@ -24,8 +24,11 @@ import type { LinkState, LogRecord } from "./records.ts";
 import type { Item, State } from "./state.ts";
 
 const PARALLEL = 8;
-/** How long links may stay unsynced as files: only so much has to be written again after a power loss. */
+/** Links are made durable as files once Writes have been quiet for so long: the disk is theirs first. */
 const SETTLE_AFTER_MS = 2_000;
+/** However busy it is: only so much has to be written again after a power loss. */
+const SETTLE_AT_LATEST_MS = 30_000;
+const MOST_UNSETTLED = 10_000;
 const RETRY_AFTER_MS = 1_000;
 
 export interface MetaDeps {
@@ -57,6 +60,9 @@ export class Meta {
   #cancelTimer: (() => void) | undefined;
   #settling: Promise<void> | undefined;
   #closed = false;
+  /** By the monotonic clock: the last Write over links. */
+  #writtenMs = 0;
+  #unsettledSinceMs: number | undefined;
 
   constructor(deps: MetaDeps, journal: Journal) {
     this.state = deps.state;
@@ -111,7 +117,9 @@ export class Meta {
       },
       lost: () => this.#overlay.clear(),
     });
-    if (links.length > 0) await this.#applyLinks();
+    if (links.length === 0) return etags;
+    this.#writtenMs = this.#clock.monotonic();
+    await this.#applyLinks();
     return etags;
   }
 
@@ -223,13 +231,22 @@ export class Meta {
     if (this.#cancelTimer !== undefined || this.#closed) return;
     const retry = this.#unapplied.size > 0;
     if (!retry && this.#links.unsettled === 0) return;
+    this.#unsettledSinceMs ??= this.#clock.monotonic();
     this.#cancelTimer = this.#clock.after(retry ? RETRY_AFTER_MS : SETTLE_AFTER_MS, () => {
       this.#cancelTimer = undefined;
+      if (!retry && this.#mayWait()) return this.#schedule();
       this.settle().catch((error) => {
         this.#log.warn({ err: error }, "links could not be made durable as files; tried again");
         this.#schedule();
       });
     });
+  }
+
+  #mayWait(): boolean {
+    const nowMs = this.#clock.monotonic();
+    const quiet = nowMs - this.#writtenMs >= SETTLE_AFTER_MS;
+    const late = nowMs - (this.#unsettledSinceMs ?? nowMs) >= SETTLE_AT_LATEST_MS;
+    return !quiet && !late && this.#links.unsettled < MOST_UNSETTLED;
   }
 
   /** Makes the files of links durable, and says so in the log. */
@@ -245,6 +262,7 @@ export class Meta {
     await this.#applyLinks();
     if (this.#links.unsettled === 0) return;
     const seq = this.#appliedSeq();
+    this.#unsettledSinceMs = undefined;
     await this.#links.settle();
     if (seq > this.state.settledSeq) await this.#submit({ kind: "settled", seq }, false);
   }
