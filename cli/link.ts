@@ -111,6 +111,9 @@ function translate(address: string, error: ServiceError): Error {
         return new Failure(`no permission for ${address}: run as the socket's owner or in its group`, { cause: error });
       if (/Name resolution failed/.test(error.details))
         return new Failure(`${address} cannot be resolved: check its name`, { cause: error });
+      for (const [words, told] of tlsFaults)
+        if (words.test(error.details))
+          return new Failure(`${told(address)} (${reasonIn(error.details)})`, { cause: error });
       return new Failure(
         `${address} is not an Outrigger driver, or expects TLS where none was given or the other way round (${error.details})`,
         { cause: error },
@@ -120,6 +123,29 @@ function translate(address: string, error: ServiceError): Error {
         cause: error,
       });
   }
+}
+
+/** What OpenSSL and Node.js say when two sides do not trust each other, and what to change. */
+const tlsFaults: readonly (readonly [RegExp, (address: string) => string])[] = [
+  [
+    /alert (?:certificate required|bad certificate|unknown ca|handshake failure)/,
+    (address) => `${address} wants a client's certificate that it trusts: give one and its key`,
+  ],
+  [/certificate has expired/, (address) => `the certificate of ${address} has expired: renew it`],
+  [
+    /altname|does not match certificate/i,
+    (address) => `the certificate of ${address} has another name: reach it by that, or give it as the TLS server name`,
+  ],
+  [
+    /self[- ]signed certificate|unable to (?:verify|get)/,
+    (address) =>
+      `the certificate of ${address} is of no authority that is trusted here: give that authority's (tls ca)`,
+  ],
+];
+
+/** Without the library's words around the cause. */
+function reasonIn(details: string): string {
+  return details.replace(/^.*Last error: (?:Error: )?/, "").replace(/(?: \([^)]*\))?\. Resolution note:.*$/, "");
 }
 
 /** @throws Failure unless it is unix:///path, host:port or dns:///name:port */
@@ -132,7 +158,13 @@ export function assertAddress(address: string): void {
 function channelCredentials({ tls }: StoreTarget): ChannelCredentials {
   if (tls === undefined) return credentials.createInsecure();
   const read = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
-  return credentials.createSsl(read(tls.ca), read(tls.key), read(tls.cert));
+  const [ca, key, cert] = [read(tls.ca), read(tls.key), read(tls.cert)];
+  try {
+    return credentials.createSsl(ca, key, cert);
+  } catch (error) {
+    const files = [tls.cert, tls.key, tls.ca].filter((file) => file !== undefined).join(", ");
+    throw new Failure(`${files}: no certificate and its key, in PEM: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 function newest() {

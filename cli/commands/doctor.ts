@@ -1,6 +1,7 @@
 /** `outrigger doctor`: tests a pair of drivers as a registry would use it, and says what to change. */
 import type { Command } from "commander";
 import type { StoreTarget } from "../../client/contract.ts";
+import { OutriggerError } from "../../proto/errors.ts";
 import { examineDriver } from "../doctor/driver.ts";
 import { type Finding, note, ok, problem } from "../doctor/findings.ts";
 import { measure } from "../doctor/throughput.ts";
@@ -88,7 +89,8 @@ async function examinePair(blobs: StoreTarget, meta: StoreTarget): Promise<Findi
 }
 
 function unusable(error: unknown): Finding {
-  const reason = error instanceof Error && "reason" in error ? String(error.reason) : undefined;
+  // OpenSSL's errors have a reason too, but no section there.
+  const reason = error instanceof OutriggerError ? error.reason : undefined;
   return problem(
     describeError(error, false),
     reason === undefined

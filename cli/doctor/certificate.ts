@@ -43,7 +43,7 @@ export async function certificateFinding(target: StoreTarget): Promise<Finding |
 
 export function endFinding(end: Date, nowMs: number): Finding {
   const days = Math.floor((end.getTime() - nowMs) / DAY_MS);
-  const text = `certificate: good until ${end.toISOString().slice(0, 10)} (${days} days)`;
+  const text = `certificate: good until ${end.toISOString().slice(0, 10)} (${days === 1 ? "1 day" : `${days} days`})`;
   if (days < 0) return problem(text, "renew the driver's certificate; it rereads the files when they change");
   return days < SOON_DAYS ? note(text, "renew it soon; the driver rereads the files when they change") : ok(text);
 }

@@ -69,6 +69,23 @@ test("mutual TLS to the driver, TLS and a login to the registry", async (t) => {
     return file;
   };
 
+  const doctor = (ca: string, pair?: Pair, host = "localhost") =>
+    outrigger([
+      ...["doctor", "--blobs", `${host}:${driverPort}`, "--tls-ca", ca],
+      ...(pair ? ["--tls-cert", pair.cert, "--tls-key", pair.key] : []),
+    ]);
+  for (const [run, told] of [
+    [doctor(driverPair.cert), /wants a client's certificate that it trusts: give one and its key/],
+    [doctor(strangerPair.cert, corePair), /is of no authority that is trusted here: give that authority's/],
+    [doctor(driverPair.cert, corePair, "127.0.0.1"), /has another name: reach it by that/],
+    [doctor(driverPair.cert, { cert: corePair.cert, key: strangerPair.key }), /no certificate and its key, in PEM/],
+  ] as const) {
+    const ended = await run;
+    assert.equal(ended.code, 1);
+    assert.match(ended.stdout, told);
+    assert.doesNotMatch(ended.stdout, /operate\.md#/);
+  }
+
   // In the clients' authority, but not by name.
   const refused = await outrigger(["config", "check", config(strangerPair)]);
   assert.equal(refused.code, 1, refused.stdout);
