@@ -1,6 +1,6 @@
 /** The pair of stores a core works with: connected, checked as a pair, and exchangeable while requests go on. */
 import { randomBytes } from "node:crypto";
-import type { Logger } from "pino";
+import { type Logger, pino } from "pino";
 import { type Clock, systemClock } from "../proto/clock.ts";
 import { OutriggerError } from "../proto/errors.ts";
 import type { Transport } from "../proto/transport.ts";
@@ -15,7 +15,8 @@ import { checkPair, pairKey } from "./pair.ts";
 import type { CompatCode } from "./versions.ts";
 
 export interface ConnectParts {
-  readonly log: Logger;
+  /** Default: nothing is logged. */
+  readonly log?: Logger;
   /** Default: the system's. */
   readonly clock?: Clock;
   /** In [0, 1); default: the system's. A simulation gives its own. */
@@ -34,8 +35,8 @@ const PAIR_RETRY_MS = 1_000;
 const SWITCH_MS = 15_000;
 
 /** Begins to connect to both stores at once. @throws INVALID_FIELD for an address of no known form */
-export function connect(options: ConnectOptions, parts: ConnectParts): Stores {
-  return new ConnectedStores(options, parts);
+export function connect(options: ConnectOptions, parts: ConnectParts = {}): Stores {
+  return new ConnectedStores(options, { ...parts, log: parts.log ?? pino({ level: "silent" }) });
 }
 
 /** The same process asked for its other store: what is said of the blob store alone (its id, its root) is not said of it. */
@@ -50,11 +51,13 @@ interface Side<Store> {
   readonly store: Store;
 }
 
+type LoggingParts = ConnectParts & { readonly log: Logger };
+
 class ConnectedStores implements Stores {
   readonly blobs: BlobStore;
   readonly meta: MetaStore;
   readonly #options: ConnectOptions;
-  readonly #parts: ConnectParts;
+  readonly #parts: LoggingParts;
   readonly #clock: Clock;
   readonly #budget: UploadBudget;
   readonly #listeners: ((change: Change & { kind: StoreKind }) => void)[] = [];
@@ -72,7 +75,7 @@ class ConnectedStores implements Stores {
   #cancelPairing: (() => void) | undefined;
   #switching: Promise<unknown> = Promise.resolve();
 
-  constructor(options: ConnectOptions, parts: ConnectParts) {
+  constructor(options: ConnectOptions, parts: LoggingParts) {
     this.#options = options;
     this.#parts = parts;
     this.#clock = parts.clock ?? systemClock;

@@ -90,6 +90,7 @@ describe("the package", () => {
        import { runDriver } from "outrigger/server";
        import { contract, reasons } from "outrigger/proto";
        console.log(typeof connect, typeof runDriver, Object.keys(contract()).join(), "WRONG_STORE" in reasons);
+       await connect({ blobs: { address: "unix:///nowhere/d.sock" } }).close();
        await import("outrigger/dist/cli/main.js").catch((error) => console.log(error.code));`,
     );
     const { stdout } = await run(process.execPath, ["entries.mjs"]);
@@ -101,8 +102,9 @@ describe("the package", () => {
       join(project, "typed.ts"),
       `import { connect, type Stores } from "outrigger/client";
        import type { DriverModule } from "outrigger/server";
-       export const stores = (log: Parameters<typeof connect>[1]["log"]): Stores =>
-         connect({ blobs: { address: "unix:///run/d.sock" } }, { log });
+       export const quiet: Stores = connect({ blobs: { address: "unix:///run/d.sock" } });
+       export const stores = (parts: NonNullable<Parameters<typeof connect>[1]>): Stores =>
+         connect({ blobs: { address: "unix:///run/d.sock" } }, parts);
        export const name = (module: DriverModule): string => module.name;
        // @ts-expect-error: an address is a string
        connect({ blobs: { address: 1 } }, {} as never);`,
