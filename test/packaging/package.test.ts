@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { protoFiles } from "../../proto/options.ts";
+import { startDriver } from "../helpers/outrigger.ts";
 import { launch, Scope } from "../helpers/processes.ts";
 import { tempFolder } from "../helpers/temp.ts";
 import { command, repository } from "../helpers/tools.ts";
@@ -95,6 +96,15 @@ describe("the package", () => {
     );
     const { stdout } = await run(process.execPath, ["entries.mjs"]);
     assert.equal(stdout, "function function handshake,blob,meta,health true\nERR_PACKAGE_PATH_NOT_EXPORTED\n");
+  });
+
+  it("the client's guide runs as it stands", async () => {
+    const page = readFileSync(join(repository, "docs/guides/use-the-client.md"), "utf8");
+    const [, example = ""] = /^```js\n(.*?)^```$/ms.exec(page) ?? [];
+    writeFileSync(join(project, "example.mjs"), example);
+    const { address } = await startDriver(scope, { driver: "memory" });
+    const { stdout } = await run(process.execPath, ["example.mjs", address]);
+    assert.match(stdout, /^sha256:[0-9a-f]{64}\n3145728 of 4194304\nthere already\n$/);
   });
 
   it("its types are found by a strict project", async () => {
