@@ -4,8 +4,11 @@ import { OutriggerError } from "../proto/errors.ts";
 import { limits } from "../proto/limits.ts";
 import { readOneAhead } from "./receive-window.ts";
 
-/** How many bytes of one stream wait for their reader before more are made; grpc-js would count 16 messages. */
-const IN_FLIGHT_BYTES = limits.chunkBytes;
+/**
+ * How many bytes of one stream wait for their reader before more are made; grpc-js would count 16 messages. Two chunks:
+ * one on its way while the next is made. More gained nothing, and each stalled pull holds as much.
+ */
+const IN_FLIGHT_BYTES = 2 * limits.preferredChunkBytes;
 
 /** The peer's messages. Throws when it goes before its half-close. */
 export function messagesOf<Message>(call: Readable & { cancelled: boolean }): AsyncIterable<Message> {

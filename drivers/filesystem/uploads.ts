@@ -24,8 +24,8 @@ export type Place = (
 
 const FRAME_BYTES = 12;
 const READ_BYTES = 256 * 1024;
-/** Taken from the caller and not yet given to the disk. */
-const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
+/** Taken from the caller and not yet given to the disk: each of many uploads at once holds as much. */
+const MAX_QUEUED_BYTES = 1024 * 1024;
 const PARALLEL = 16;
 const MAX_COMMITTED = 4096;
 const SUFFIX = ".persisted";
