@@ -56,6 +56,12 @@ export class DigestCache {
     this.#sizes.set(digest, sizeBytes);
   }
 
+  /** The store no longer has the blob: somebody took its bytes away by hand. */
+  forget(digest: string): void {
+    this.#blobs.delete(digest);
+    this.#sizes.delete(digest);
+  }
+
   /** The store behind the address is another one: its bytes may be damaged or missing where these are not. */
   clear(): void {
     this.#manifests.clear();

@@ -43,8 +43,10 @@ export async function readBlob(
   try {
     read = await core.stores.blobs.read(key, range, context);
   } catch (error) {
-    if (hasReason(error, "KEY_NOT_FOUND")) return undefined;
-    throw error;
+    if (!hasReason(error, "KEY_NOT_FOUND")) throw error;
+    // Or a HEAD would go on saying that it is there, and a push would skip it.
+    core.cache.forget(digest);
+    return undefined;
   }
   core.cache.keepSize(digest, read.info.sizeBytes);
   if (read.lengthBytes !== read.info.sizeBytes || read.info.sizeBytes > SMALL_BLOB_BYTES) return read;

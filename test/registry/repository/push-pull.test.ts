@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { blobKey } from "../../../registry/repository/keys.ts";
 import { body, context, digestOf, imageOf, pushBlob, pushImage, putImage, readAll, startCore } from "./world.ts";
 
 for (const mode of ["many", "one"] as const) {
@@ -88,4 +89,17 @@ test("an upload in chunks, asked for its progress", async () => {
   const found = await core.finishUpload(two, digest, { offsetBytes: 6, sizeBytes: 0, bytes: body() }, context());
   assert.deepEqual(found, { digest, sizeBytes: 6 });
   assert.equal(await readAll(await core.readBlob("app", digest, undefined, context())), "abcdef");
+});
+
+test("a blob whose bytes were taken away by hand: once a pull has found out, HEAD says so too, and a push brings it back", async (t) => {
+  const { repositories: core, backend } = await startCore({});
+  t.after(() => core.close());
+  const content = "x".repeat(300_000);
+  const digest = await pushBlob(core, "a", content);
+  assert.equal((await core.statBlob("a", digest, context()))?.sizeBytes, content.length);
+  backend.blobs.delete(blobKey(digest));
+  assert.equal(await core.readBlob("a", digest, undefined, context()), undefined);
+  assert.equal(await core.statBlob("a", digest, context()), undefined);
+  await pushBlob(core, "a", content);
+  assert.equal(await readAll(await core.readBlob("a", digest, undefined, context())), content);
 });
