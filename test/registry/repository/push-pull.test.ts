@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blobKey } from "../../../registry/repository/keys.ts";
+import { FakeBackend } from "../../helpers/fake-stores.ts";
 import { body, context, digestOf, imageOf, pushBlob, pushImage, putImage, readAll, startCore } from "./world.ts";
 
 for (const mode of ["many", "one"] as const) {
@@ -92,7 +93,8 @@ test("an upload in chunks, asked for its progress", async () => {
 });
 
 test("a blob whose bytes were taken away by hand: once a pull has found out, HEAD says so too, and a push brings it back", async (t) => {
-  const { repositories: core, backend } = await startCore({});
+  const backend = new FakeBackend();
+  const { repositories: core } = await startCore({ backend });
   t.after(() => core.close());
   const content = "x".repeat(300_000);
   const digest = await pushBlob(core, "a", content);
