@@ -93,7 +93,10 @@ async function target(name: string, port: number, parts: Part[], folder: string)
 function launch(label: string, command: string, args: string[], env: Record<string, string> = {}): Part {
   return {
     label,
-    process: spawn(command, args, { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...env } }),
+    process: spawn(command, args, {
+      stdio: ["ignore", "ignore", label === "registry" && command !== process.execPath ? "ignore" : "inherit"],
+      env: { ...process.env, ...env },
+    }),
   };
 }
 
