@@ -1,7 +1,8 @@
 /** Addresses to listen on: unix sockets that are replaced when stale, and TCP that is plain only where nobody else sees it. */
-import { chmod, lstat, rename, unlink } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, chmod, lstat, rename, unlink } from "node:fs/promises";
 import { connect } from "node:net";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { ServerCredentials } from "@grpc/grpc-js";
 import type { GrpcServer } from "./grpc.ts";
 import { UsageError } from "./option-values.ts";
@@ -61,6 +62,7 @@ export async function listen(
 
 /** [process.listen.02] The socket gets its mode before it gets its name: nobody else ever sees it open to all. */
 async function listenUnix(server: GrpcServer, path: string, credentials: ServerCredentials): Promise<Listening> {
+  await assertFolder(path);
   await assertFree(path);
   const early = `${path}.new`;
   await unlink(early).catch(ignoreAbsent);
@@ -80,6 +82,19 @@ async function listenUnix(server: GrpcServer, path: string, credentials: ServerC
       if (now?.ino === ino) await unlink(path).catch(ignoreAbsent);
     },
   };
+}
+
+async function assertFolder(path: string): Promise<void> {
+  const folder = dirname(path);
+  try {
+    await access(folder, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    const why =
+      (cause as NodeJS.ErrnoException).code === "ENOENT"
+        ? `there is no folder ${folder}: make it`
+        : `this process may not write to ${folder}: change its owner or mode`;
+    throw new UsageError(`the socket ${path} cannot be made: ${why}, or choose another path`, { cause });
+  }
 }
 
 async function assertFree(path: string): Promise<void> {
