@@ -1,6 +1,7 @@
 /** Transport over grpc-js: one call each on its low-level interface, where every message and its backpressure are seen. */
 import { status as Code, Metadata as GrpcMetadata, type Metadata, type MethodDefinition } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { decodeReadChunk, encodeChunk } from "../proto/chunk-codec.ts";
 import type { Clock } from "../proto/clock.ts";
 import { hasReason, OutriggerError } from "../proto/errors.ts";
 import type { AppendRequestInput } from "../proto/gen/outrigger/blob/v1/AppendRequest.ts";
@@ -19,7 +20,6 @@ import type {
   UnaryMethod,
   UnaryMethods,
 } from "../proto/transport.ts";
-import { decodeReadChunk, encodeChunk } from "./codec.ts";
 import type { StoreTarget } from "./contract.ts";
 import { GrpcChannels } from "./grpc-channels.ts";
 import { type CallEnd, toError } from "./grpc-status.ts";

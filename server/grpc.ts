@@ -3,13 +3,13 @@ import type { ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { Server, type ServerCredentials, type ServiceDefinition, type UntypedHandleCall } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { encodeChunk } from "../proto/chunk-codec.ts";
 import type { Clock } from "../proto/clock.ts";
 import { OutriggerError } from "../proto/errors.ts";
 import type { ReadResponse } from "../proto/gen/outrigger/blob/v1/ReadResponse.ts";
 import { limits } from "../proto/limits.ts";
 import { contract } from "../proto/load.ts";
 import type { AnyMethod, Handlers, StreamMethod, UnaryMethod } from "../proto/transport.ts";
-import { encodeReadChunk } from "./codec.ts";
 import type { Driver } from "./contract.ts";
 import { type ActiveCall, createCalls } from "./grpc-calls.ts";
 import { Health } from "./health.ts";
@@ -141,7 +141,7 @@ function withOwnCodec(service: ServiceDefinition): ServiceDefinition {
   const read = service["Read"];
   if (read === undefined) throw new Error("the blob service has no Read");
   const responseSerialize = (message: ReadResponse) =>
-    message.chunk ? encodeReadChunk(message.chunk) : read.responseSerialize(message);
+    message.chunk ? encodeChunk(message.chunk.offset, message.chunk.data) : read.responseSerialize(message);
   return { ...service, Read: { ...read, responseSerialize } };
 }
 

@@ -1,7 +1,7 @@
 /** The hand-written messages are, byte for byte, what protobufjs writes and reads. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { decodeReadChunk, encodeChunk } from "../../client/codec.ts";
+import { decodeReadChunk, encodeChunk } from "../../proto/chunk-codec.ts";
 import { contract } from "../../proto/load.ts";
 import { randomFrom } from "./random.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { encodeChunk } from "../../proto/chunk-codec.ts";
 import { contract } from "../../proto/load.ts";
-import { encodeReadChunk } from "../../server/codec.ts";
 import { randomOf, seedOf } from "../helpers/random.ts";
 import { bytes } from "./kit.ts";
 
@@ -17,7 +17,7 @@ test("a read's chunk is on the wire what protobufjs makes of it", (t) => {
   for (const { offset, length } of cases) {
     const chunk = { offset, data: bytes(length, offset % 7) };
     const wanted = responseSerialize({ part: "chunk", chunk });
-    const message = encodeReadChunk(chunk);
+    const message = encodeChunk(chunk.offset, chunk.data);
     assert.equal(message.byteLength, wanted.byteLength, `offset ${offset}, length ${length}`);
     const frame = Buffer.alloc(wanted.length + 5, 0xee);
     message.copy(frame, 5);

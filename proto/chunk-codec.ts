@@ -1,9 +1,9 @@
 /**
- * The two messages that carry bytes, written and read by hand: an Append's chunk as sent, a Read's chunk as received.
- * On the wire they are what protobufjs makes of them (fuzzed in test/client/codec.test.ts); anything else about these
- * messages is left to it.
+ * The two messages that carry bytes, AppendRequest{chunk} and ReadResponse{chunk}, written by hand, and a Read's chunk read
+ * by hand: one copy of the data instead of two. On the wire they are what protobufjs makes of them (fuzzed in
+ * test/client/codec.test.ts and test/server/codec.test.ts); everything else about these messages is left to it.
  */
-import type { ReadResponse } from "../proto/gen/outrigger/blob/v1/ReadResponse.ts";
+import type { ReadResponse } from "./gen/outrigger/blob/v1/ReadResponse.ts";
 
 /**
  * grpc-js asks a serialized message for its length and for one copy of it behind the frame's header, and for nothing
@@ -11,7 +11,7 @@ import type { ReadResponse } from "../proto/gen/outrigger/blob/v1/ReadResponse.t
  */
 type SelfCopying = Pick<Buffer, "byteLength" | "length" | "copy">;
 
-/** AppendRequest{chunk{offset, data}}: chunk is field 2 of AppendRequest; offset is 1 and data is 2 of Chunk. */
+/** In both messages chunk is field 2; in both chunks offset is field 1 and data is field 2. */
 export function encodeChunk(offset: number, data: Uint8Array): Buffer {
   const inner = 1 + varintLength(offset) + 1 + varintLength(data.length) + data.length;
   const byteLength = 1 + varintLength(inner) + inner;
