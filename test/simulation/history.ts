@@ -49,6 +49,11 @@ export class History {
   #states: State[];
   readonly #writes = new Map<number, PendingWrite>();
   readonly #reads = new Set<PendingRead>();
+  /**
+   * Contents ("key:content") that a repeated request may have put once more: the same content under a new etag, so that a
+   * condition on the old one is rightly refused.
+   */
+  readonly #renewable = new Set<string>();
   /** The model lost count; it no longer judges. */
   gaveUp = false;
 
@@ -97,7 +102,17 @@ export class History {
     this.#replace(kept, reached);
     this.#states = kept.map((state) => without(state, write.bit));
     // It was applied; where it was disturbed a copy of the request may still be on its way.
-    if (!disturbed) this.#writes.delete(write.bit);
+    if (disturbed) this.#mayRenew(write);
+    else this.#writes.delete(write.bit);
+  }
+
+  #mayRenew(write: PendingWrite): void {
+    for (const { key, put } of write.changes) if (put !== undefined) this.#renewable.add(`${key}:${put}`);
+  }
+
+  #mayBeRenewed(change: Change | undefined): boolean {
+    const want = change?.want;
+    return typeof want === "object" && this.#renewable.has(`${change?.key}:${want.content}`);
   }
 
   /** @internal It never took effect, and never will; with `index` because that condition did not hold. */
@@ -107,7 +122,7 @@ export class History {
     const untouched = (states: readonly State[]) => states.filter((state) => (state.done & write.bit) === 0);
     let reached: readonly State[] = [];
     let kept = untouched(this.#states);
-    if (index !== undefined && !write.past.has(index)) {
+    if (index !== undefined && !write.past.has(index) && !this.#mayBeRenewed(write.changes[index])) {
       reached = this.#reachable();
       kept = untouched(reached).filter((state) => failing(state, write.changes) === index);
     }
@@ -123,6 +138,7 @@ export class History {
   unknown(write: PendingWrite, lastMs: number): void {
     if (!this.#close(write)) return;
     write.lastMs = Math.max(write.lastMs, lastMs);
+    this.#mayRenew(write);
   }
 
   /** @internal */
