@@ -5,6 +5,7 @@ import { after, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { connect } from "../../client/index.ts";
+import { hasReason } from "../../proto/errors.ts";
 import { type DriverProcess, initialiseRoot, startDriver } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { randomOf, seedOf } from "../helpers/random.ts";
@@ -43,12 +44,24 @@ describe("kill -9", () => {
     const pushed = [{ key: "blobs/first/data", digest: firstDigest, bytes: first }];
 
     let over = false;
+    const met = async () => {
+      for (;;) {
+        try {
+          await stores.meta.get(["met"]);
+          return;
+        } catch (error) {
+          if (!hasReason(error, "UNREACHABLE", "STREAM_BROKEN", "DRIVER_STARTING", "BREAKER_OPEN")) throw error;
+        }
+      }
+    };
     const killing = (async () => {
       for (let kills = 0; kills < KILLS; kills++) {
         await sleep(random.between(50, 500));
         driver.process.signal("SIGKILL");
         await driver.process.exited;
         driver = await startDriver(scope, { root, address });
+        // A life that no call has met is none: on a busy machine a start alone can take a good part of a read's 10 s.
+        await met();
       }
       over = true;
     })();
