@@ -3,6 +3,7 @@
  * time, under faults that follow from one seed.
  *
  *   npm run simulate -- --schedules 100000 --seed 7    so many schedules; without a seed, one is made up and printed
+ *   npm run simulate -- --seed 7 --from 50000 ...      from that schedule of the seed on
  *   npm run simulate -- --replay 4411223344            one schedule that failed: shrunk, with all that happened
  */
 import { randomInt } from "node:crypto";
@@ -30,7 +31,7 @@ async function replay(seed: number): Promise<number> {
   return 1;
 }
 
-async function many(seed: number, schedules: number, workers: number): Promise<number> {
+async function many(seed: number, schedules: number, workers: number, from: number): Promise<number> {
   const startedMs = performance.now();
   const every = Math.max(100, Math.floor(schedules / 20));
   let told = 0;
@@ -39,6 +40,7 @@ async function many(seed: number, schedules: number, workers: number): Promise<n
     seed,
     schedules,
     workers,
+    from,
     onProgress: (done) => {
       if (done - told < every) return;
       told = done;
@@ -74,6 +76,7 @@ const { values } = parseArgs({
     schedules: { type: "string", default: "1000" },
     seed: { type: "string", default: process.env["OUTRIGGER_TEST_SEED"] ?? "" },
     workers: { type: "string", default: String(Math.max(1, Math.min(4, availableParallelism()))) },
+    from: { type: "string", default: "0" },
     replay: { type: "string" },
   },
 });
@@ -92,5 +95,6 @@ process.exitCode =
         values.seed === "" ? randomInt(2 ** 31) : whole("seed", values.seed),
         whole("schedules", values.schedules),
         whole("workers", values.workers),
+        whole("from", values.from),
       )
     : await replay(whole("replay", values.replay));

@@ -16,40 +16,47 @@ export interface RunOptions {
   readonly seed: number;
   readonly schedules: number;
   readonly workers: number;
+  /** Which of the seed's schedules is the first; default 0. */
+  readonly from?: number;
   readonly onProgress?: (done: number) => void;
 }
 
 const BLOCK = 100;
+/** What killed cores and drivers leave behind is never quite collected: a worker that has done so much makes place. */
+const BLOCKS_A_WORKER = 20;
 
 /** Stops handing out work at the first failure. */
-export async function runMany({ seed, schedules, workers, onProgress }: RunOptions): Promise<Totals> {
+export async function runMany({ seed, schedules, workers, from: first = 0, onProgress }: RunOptions): Promise<Totals> {
   const totals: Totals = { coverage: new Coverage(), steps: [], failures: [] };
-  let next = 0;
+  const end = first + schedules;
+  let next = first;
   let done = 0;
   const order = (): Order | undefined => {
-    if (next >= schedules || totals.failures.length > 0) return undefined;
+    if (next >= end || totals.failures.length > 0) return undefined;
     const from = next;
-    next = Math.min(schedules, next + BLOCK);
+    next = Math.min(end, next + BLOCK);
     return { seed, from, to: next };
   };
   await Promise.all(
     Array.from({ length: workers }, async () => {
-      const child = fork(fileURLToPath(new URL("./worker.ts", import.meta.url)), {
-        // Short-lived objects by the million: a large nursery spares most of the collecting.
-        execArgv: ["--max-semi-space-size=64", "--import", "tsx"],
-        stdio: ["ignore", "inherit", "inherit", "ipc"],
-      });
-      try {
-        for (let block = order(); block !== undefined; block = order()) {
-          const answer = await ask(child, block);
-          totals.coverage.add(answer.coverage);
-          totals.steps.push(...answer.steps);
-          totals.failures.push(...answer.failures);
-          done += answer.steps.length;
-          onProgress?.(done);
+      for (let block = order(); block !== undefined; ) {
+        const child = fork(fileURLToPath(new URL("./worker.ts", import.meta.url)), {
+          // Short-lived objects by the million: a large nursery spares most of the collecting.
+          execArgv: ["--max-semi-space-size=64", "--import", "tsx"],
+          stdio: ["ignore", "inherit", "inherit", "ipc"],
+        });
+        try {
+          for (let served = 0; block !== undefined && served < BLOCKS_A_WORKER; served++, block = order()) {
+            const answer = await ask(child, block);
+            totals.coverage.add(answer.coverage);
+            totals.steps.push(...answer.steps);
+            totals.failures.push(...answer.failures);
+            done += answer.steps.length;
+            onProgress?.(done);
+          }
+        } finally {
+          child.disconnect();
         }
-      } finally {
-        child.disconnect();
       }
     }),
   );
