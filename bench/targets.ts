@@ -73,7 +73,8 @@ export async function startOutrigger(mode: OutriggerMode, folder: string): Promi
 
 async function target(name: string, port: number, parts: Part[], folder: string): Promise<Target> {
   const stop = async () => {
-    await Promise.all(parts.map(end));
+    // In order, the registry first: it gives its lease back to a driver that still answers.
+    for (const part of parts) await end(part);
     rmSync(folder, { recursive: true, force: true });
   };
   try {

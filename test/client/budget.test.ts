@@ -3,8 +3,8 @@ import { describe, it } from "node:test";
 import { BLOCK_BYTES, Blocks } from "../../client/blocks.ts";
 import { UploadBudget } from "../../client/budget.ts";
 import { Replay } from "../../client/replay.ts";
+import { newSeed, randomOf } from "../helpers/random.ts";
 import { settle } from "./fakes.ts";
-import { randomFrom } from "./random.ts";
 
 describe("the budget of unpersisted bytes", () => {
   function share(budget: UploadBudget) {
@@ -76,7 +76,8 @@ describe("the budget of unpersisted bytes", () => {
 });
 
 describe("what is held for replay", () => {
-  const { random, seed } = randomFrom();
+  const seed = newSeed();
+  const random = randomOf(seed).next;
   it(`gives the source's bytes from any held offset, however they came (seed ${seed})`, () => {
     for (let round = 0; round < 200; round++) {
       const start = Math.floor(random() * 1000);

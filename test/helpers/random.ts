@@ -1,10 +1,15 @@
 /** Random choices that can be made again: every one comes from a seed, which a failing test's report shows. */
 import type { TestContext } from "node:test";
 
-/** From OUTRIGGER_TEST_SEED, else a new one; told in the test's report. */
-export function seedOf(t: Pick<TestContext, "diagnostic">): number {
+/** From OUTRIGGER_TEST_SEED, else a new one; for tests that tell it in their titles. */
+export function newSeed(): number {
   const given = process.env["OUTRIGGER_TEST_SEED"];
-  const seed = given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
+  return given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
+}
+
+/** `newSeed`, told in the test's report. */
+export function seedOf(t: Pick<TestContext, "diagnostic">): number {
+  const seed = newSeed();
   t.diagnostic(`seed ${seed}: repeat with OUTRIGGER_TEST_SEED=${seed}`);
   return seed;
 }
