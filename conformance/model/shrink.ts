@@ -5,42 +5,11 @@
  * A step is plain data that makes sense in any state: so steps can be left out, and what is left still runs. Every run
  * works under names of its own, so that a run is not spoilt by the one before.
  */
-
-/** Random choices that can be made again from their seed. */
-export interface Random {
-  /** In [0, 1). */
-  next(): number;
-  /** A whole number from `from` up to and with `to`. */
-  between(from: number, to: number): number;
-  pick<Item>(items: readonly Item[]): Item;
-  /** True so many times in a hundred. */
-  chance(percent: number): boolean;
-}
-
-/** mulberry32: small, and the same everywhere. */
-export function randomOf(seed: number): Random {
-  let state = seed >>> 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-  const between = (from: number, to: number) => from + Math.floor(next() * (to - from + 1));
-  return {
-    next,
-    between,
-    pick(items) {
-      const item = items[between(0, items.length - 1)];
-      if (item === undefined) throw new RangeError("nothing to pick from");
-      return item;
-    },
-    chance: (percent) => next() * 100 < percent,
-  };
-}
+import type { Random } from "../random.ts";
 
 export interface SearchOptions<Step> {
-  readonly seed: number;
+  /** Where every choice comes from: `ctx.random`. */
+  readonly random: Random;
   /** How many sequences. */
   readonly runs: number;
   /** The longest sequence. */
@@ -61,7 +30,6 @@ export interface SearchOptions<Step> {
 }
 
 export interface Counterexample<Step> {
-  readonly seed: number;
   readonly steps: readonly Step[];
   /** What the last failing run threw. */
   readonly error: unknown;
@@ -73,7 +41,7 @@ export interface Counterexample<Step> {
 /** @returns the smallest sequence found that fails, or `undefined` when none does */
 export async function search<Step>(options: SearchOptions<Step>): Promise<Counterexample<Step> | undefined> {
   const end = performance.now() + options.budgetMs;
-  const random = randomOf(options.seed);
+  const { random } = options;
   let attempts = 0;
 
   /** What it threw, in a box: anything may be thrown. */
@@ -95,7 +63,7 @@ export async function search<Step>(options: SearchOptions<Step>): Promise<Counte
     if (failed === undefined) continue;
     const least = { steps, error: failed.error };
     if (options.shrinks?.(failed.error) ?? true) await shrink(least);
-    return { seed: options.seed, ...least, foundSteps: length, attempts };
+    return { ...least, foundSteps: length, attempts };
   }
   return undefined;
 
@@ -130,12 +98,12 @@ export async function search<Step>(options: SearchOptions<Step>): Promise<Counte
   }
 }
 
-/** A counterexample as its reader wants it: the seed, the steps one a line, and what went wrong. */
-export function tell<Step>({ seed, steps, error, foundSteps, attempts }: Counterexample<Step>): string {
+/** A counterexample as its reader wants it: the steps, one a line, and what went wrong. */
+export function tell<Step>({ steps, error, foundSteps, attempts }: Counterexample<Step>): string {
   const lines = steps.map((step, index) => `  ${index + 1}. ${JSON.stringify(step)}`);
   const why = error instanceof Error ? error.message : String(error);
   return [
-    `driver and model differ after ${steps.length} steps (found with ${foundSteps}, ${attempts} runs; seed ${seed}):`,
+    `driver and model differ after ${steps.length} steps (found with ${foundSteps}, ${attempts} runs):`,
     ...lines,
     why,
   ].join("\n");
