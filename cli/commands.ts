@@ -26,6 +26,11 @@ export const commands: readonly CommandEntry[] = [
     summary: "test a pair of drivers and say what to change",
     load: () => import("./commands/doctor.ts"),
   },
+  {
+    name: "conformance",
+    summary: "prove from outside that a driver keeps the contract",
+    load: () => import("./commands/conformance.ts"),
+  },
   { name: "config", summary: "check or print a registry's configuration", load: () => import("./commands/config.ts") },
   {
     name: "index",
@@ -33,6 +38,7 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./commands/index-keys.ts"),
   },
   { name: "health", summary: "ask whether a registry or driver is alive", load: () => import("./commands/health.ts") },
+  { name: "new", summary: "begin a driver of your own", load: () => import("./commands/new.ts") },
   { name: "proto", summary: "export the contract for driver authors", load: () => import("./commands/proto.ts") },
   { name: "version", summary: "print the version", load: () => import("./commands/version.ts") },
 ];

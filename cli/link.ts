@@ -155,7 +155,8 @@ export function assertAddress(address: string): void {
   throw new Failure(`${address} is not an address: write unix:///path/driver.sock, host:port or dns:///name:port`);
 }
 
-function channelCredentials({ tls }: StoreTarget): ChannelCredentials {
+/** @throws Failure for unreadable TLS files */
+export function channelCredentials({ tls }: StoreTarget): ChannelCredentials {
   if (tls === undefined) return credentials.createInsecure();
   const read = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
   const [ca, key, cert] = [read(tls.ca), read(tls.key), read(tls.cert)];

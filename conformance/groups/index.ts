@@ -1,0 +1,5 @@
+/** Every group, in the order in which they run: one line each. */
+import type { Group } from "../contract.ts";
+import { handshake } from "./handshake.ts";
+
+export const groups: readonly Group[] = [handshake];
