@@ -1,7 +1,7 @@
-// Writes dist/: compiled JavaScript and types laid out as the sources are, the .proto files beside them.
+// Writes dist/: compiled JavaScript and types laid out as the sources are, the .proto files and templates beside them.
 // `--out DIR` writes elsewhere. Plain JavaScript, so that an image can be built without tsx.
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,6 +36,7 @@ try {
     mkdirSync(dirname(target), { recursive: true });
     copyFileSync(source, target);
   }
+  cpSync(join(root, "cli/scaffold/templates"), join(fresh, "cli/scaffold/templates"), { recursive: true });
   chmodSync(join(fresh, "cli/main.js"), 0o755);
   rmSync(out, { recursive: true, force: true });
   renameSync(fresh, out);
