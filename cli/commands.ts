@@ -39,7 +39,6 @@ export const commands: readonly CommandEntry[] = [
   },
   { name: "health", summary: "ask whether a registry or driver is alive", load: () => import("./commands/health.ts") },
   { name: "new", summary: "begin a driver of your own", load: () => import("./commands/new.ts") },
-  { name: "new", summary: "begin a driver of your own", load: () => import("./commands/new.ts") },
   { name: "proto", summary: "export the contract for driver authors", load: () => import("./commands/proto.ts") },
   { name: "version", summary: "print the version", load: () => import("./commands/version.ts") },
 ];
