@@ -1,5 +1,6 @@
 /** Every group, in the order in which they run: one line each. */
 import type { Group } from "../contract.ts";
 import { handshake } from "./handshake.ts";
+import { meta } from "./meta.ts";
 
-export const groups: readonly Group[] = [handshake];
+export const groups: readonly Group[] = [handshake, meta, uploads];
