@@ -1,11 +1,16 @@
 /** What one run of one test is given, and what is taken away after it. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { DescribeResponse } from "../proto/gen/outrigger/handshake/v1/DescribeResponse.ts";
 import type { Limits } from "../proto/gen/outrigger/handshake/v1/Limits.ts";
 import type { Store } from "../proto/gen/outrigger/handshake/v1/Store.ts";
 import { callsOn } from "./calls.ts";
 import type { Calls, Context, Control, Peer, StoreKind, Timers } from "./contract.ts";
+import { StartedDriver } from "./control.ts";
+import { NotRun } from "./faults.ts";
 import type { Observations } from "./observations.ts";
-import { type Random, randomOf } from "./random.ts";
+import { randomOf } from "./random.ts";
 import { Recorder } from "./recorder.ts";
 import { storeOf } from "./requirements.ts";
 import { type Target, Wire } from "./wire.ts";
@@ -54,16 +59,37 @@ export function openScope(options: ContextOptions): TestScope {
   let names = 0;
   let usedKeys = false;
 
-  const connect = (state: PeerState, patience = timers): Calls => {
-    const wire = new Wire(state.target, recorder);
+  const folders: string[] = [];
+  const elsewhere: StartedDriver[] = [];
+
+  const connect = (state: PeerState, address = state.target.address): Calls => {
+    const wire = new Wire({ ...state.target, address }, recorder);
     wires.push(wire);
-    return callsOn(wire, { timers: patience, storeId: (kind) => storeOf(state.described, kind)?.id });
+    return callsOn(wire, { timers, storeId: (kind) => storeOf(state.described, kind)?.id });
+  };
+  // What a test starts beside the driver ends with the test.
+  const controlOf = ({ control }: PeerState): Control => {
+    if (!(control instanceof StartedDriver)) return control;
+    return {
+      kill: () => control.kill(),
+      start: (flags) => control.start(flags),
+      run: (flags, run) => control.run(flags, run),
+      stop: (ms) => control.stop(ms),
+      get running() {
+        return control.running;
+      },
+      elsewhere(address) {
+        const other = control.elsewhere(address);
+        elsewhere.push(other);
+        return other;
+      },
+    };
   };
   const peerOf = (state: PeerState): Peer => ({
     ...connect(state),
     address: state.target.address,
-    driver: state.control,
-    connect: () => connect(state),
+    driver: controlOf(state),
+    connect: (address) => connect(state, address),
   });
   const [first, ...others] = options.peers;
   const main = peerOf(first);
@@ -99,11 +125,19 @@ export function openScope(options: ContextOptions): TestScope {
       uploads.push(id);
       return id;
     },
-    random: random as Random,
+    random,
     timers,
     signal,
     localRoot: options.localRoot,
     note: (text) => void notes.push(text),
+    notRun(why) {
+      throw new NotRun(why);
+    },
+    folder() {
+      const folder = mkdtempSync(join(tmpdir(), "kit-"));
+      folders.push(folder);
+      return folder;
+    },
     sleep: (ms) => sleepFor(ms, signal),
     observed: (id) => observations.of(id),
     observedCount: (id) => observations.count(id),
@@ -116,6 +150,9 @@ export function openScope(options: ContextOptions): TestScope {
       for (const wire of wires) wire.close();
     },
     async cleanUp() {
+      for (const other of elsewhere) await other.close();
+      for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+      if (!first.control.running && first.control instanceof StartedDriver) return [];
       if (!usedKeys && uploads.length === 0) return [];
       const ms = Math.min(CLEAN_UP_MS, timers.unaryMs);
       const wire = new Wire(first.target, new Recorder({ message() {}, answer() {} }));

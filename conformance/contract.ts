@@ -40,6 +40,8 @@ export interface Requirement {
   readonly replicas?: true;
   /** --local-root: the kit sees the folder that the blob store keeps its files in. */
   readonly localRoot?: true;
+  /** --slow: the test waits for a minute or more, because the driver does. */
+  readonly slow?: true;
 }
 
 export interface Test {
@@ -213,22 +215,27 @@ export interface Control {
    * @throws KitError where it does not come, or the old one is still there
    */
   start(flags?: readonly string[]): Promise<void>;
-  /** Starts it and waits for its end. The caller expects one: a refusal, --init. */
-  run(
-    flags: readonly string[],
-    environment?: Readonly<Record<string, string>>,
-  ): Promise<Ended & { readonly said: string }>;
+  /** Starts it and waits for its end. The caller expects one: a refusal, --init. @throws KitError where it goes on */
+  run(flags: readonly string[], options?: RunCommandOptions): Promise<Ended & { readonly said: string }>;
   /** SIGTERM to its process group; resolves once it has ended, or with `undefined` after `withinMs`. */
   stop(withinMs: number): Promise<Ended | undefined>;
   readonly running: boolean;
+  /** The same command, told to listen elsewhere; ended after the test. */
+  elsewhere(address: string): Control;
+}
+
+export interface RunCommandOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Default 60 s. */
+  readonly withinMs?: number;
 }
 
 /** One driver process: its calls and, if the kit started it, the process. */
 export interface Peer extends Calls {
   readonly address: string;
   readonly driver: Control;
-  /** A new connection with calls of its own; closed at the test's end. */
-  connect(): Calls;
+  /** A new connection with calls of its own, to this driver or to another address of it; closed at the test's end. */
+  connect(address?: string): Calls;
 }
 
 export interface Context extends Peer {
@@ -250,10 +257,14 @@ export interface Context extends Peer {
   readonly timers: Timers;
   /** Aborts when the test's time is over, or the run is interrupted. */
   readonly signal: AbortSignal;
+  /** A folder of the test's own on this machine, with a short path; gone after the test. */
+  folder(): string;
   /** --local-root; only with `requires: { localRoot: true }`. */
   readonly localRoot: string | undefined;
   /** Told in the report beside the result. */
   note(text: string): void;
+  /** Ends the test as "not run", for what neither Describe nor the command line tells before. Never to hide a failure. */
+  notRun(why: string): never;
   sleep(ms: number): Promise<void>;
   /** What earlier calls of the run, of any test, showed of a rule that every answer must keep (`call.*`). */
   observed(id: string): readonly Observation[];

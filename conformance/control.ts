@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Control, Ended } from "./contract.ts";
+import type { Control, Ended, RunCommandOptions } from "./contract.ts";
 import { KitError } from "./faults.ts";
 
 export interface ControlOptions {
@@ -22,7 +22,10 @@ const KEPT_WORDS = 16_384;
 /** Without --start: every use says what to give. */
 export function noControl(): Control {
   const refuse = () => Promise.reject(new KitError("this needs --start CMD"));
-  return { kill: refuse, start: refuse, run: refuse, stop: refuse, running: false };
+  const elsewhere = () => {
+    throw new KitError("this needs --start CMD");
+  };
+  return { kill: refuse, start: refuse, run: refuse, stop: refuse, running: false, elsewhere };
 }
 
 interface Child {
@@ -68,20 +71,22 @@ export class StartedDriver implements Control {
     }
   }
 
+  elsewhere(address: string): StartedDriver {
+    const { answers: _, ...options } = this.#options;
+    return new StartedDriver({ ...options, address, answers: () => listens(address) });
+  }
+
   async run(
     flags: readonly string[],
-    environment: Readonly<Record<string, string>> = {},
+    { environment = {}, withinMs = START_MS }: RunCommandOptions = {},
   ): Promise<Ended & { readonly said: string }> {
     const child = this.#spawn(flags, environment);
-    const late = sleep(START_MS, undefined, { ref: false });
+    const late = sleep(withinMs, undefined, { ref: false });
     const end = await Promise.race([child.ended, late]);
-    if (end === undefined) {
-      signalGroup(child.process, "SIGKILL");
-      throw new KitError(
-        `the command with ${flags.join(" ")} did not end within ${START_MS} ms; it said: ${child.said}`,
-      );
-    }
-    return { ...end, said: child.said };
+    if (end !== undefined) return { ...end, said: child.said };
+    signalGroup(child.process, "SIGKILL");
+    await child.ended;
+    throw new KitError(`the command ${["CMD", ...flags].join(" ")} did not end within ${withinMs} ms: ${child.said}`);
   }
 
   async kill(): Promise<void> {

@@ -12,6 +12,14 @@ export class KitError extends Error {
   }
 }
 
+/** What a test found that keeps it from proving anything here; told as "not run". */
+export class NotRun extends Error {
+  constructor(why: string) {
+    super(why);
+    this.name = "NotRun";
+  }
+}
+
 export interface FaultFacts {
   /** "blob.Stat" */
   readonly method: string;

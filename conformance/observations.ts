@@ -2,8 +2,8 @@
  * The rules that every answer must keep, looked at on every answer of every test, whatever that test is about. The group
  * "calls", which runs last, fails by what was seen.
  */
-import type { Metadata } from "@grpc/grpc-js";
-import { reasons } from "../proto/errors.ts";
+import { status as Code, type Metadata } from "@grpc/grpc-js";
+import { type Reason, reasons } from "../proto/errors.ts";
 import { limits } from "../proto/limits.ts";
 import { headers } from "../proto/metadata.ts";
 import type { AnswerHead, Observation } from "./contract.ts";
@@ -68,7 +68,8 @@ function wrongError(fault: Fault): string | undefined {
   if (fault.reason === undefined) return TRANSPORT_CODES.has(fault.code) ? undefined : `${told}: no ErrorInfo`;
   if (fault.domain !== "outrigger") return `${told}: domain ${JSON.stringify(fault.domain)} instead of "outrigger"`;
   if (!Object.hasOwn(reasons, fault.reason)) return `${told}: there is no such reason`;
-  return undefined;
+  const due = Code[reasons[fault.reason as Reason].code];
+  return fault.code === due ? undefined : `${told}: the reason goes with ${due}`;
 }
 
 function wrongNow({ metadata }: AnswerHead): string | undefined {

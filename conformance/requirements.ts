@@ -8,6 +8,7 @@ export interface Means {
   readonly start: boolean;
   readonly replicas: boolean;
   readonly localRoot: boolean;
+  readonly slow: boolean;
 }
 
 export type Applies =
@@ -58,5 +59,6 @@ function notGiven(means: Means, requirement: Requirement): string | undefined {
   if (requirement.start && !means.start) return "give --start CMD";
   if (requirement.replicas && !means.replicas) return "give the replica's address as a second ADDR (or --start twice)";
   if (requirement.localRoot && !means.localRoot) return "give --local-root DIR";
+  if (requirement.slow && !means.slow) return "give --slow: it takes a minute or more";
   return undefined;
 }

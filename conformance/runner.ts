@@ -7,7 +7,7 @@ import { callsOn } from "./calls.ts";
 import { openScope, type PeerState, sleepFor } from "./context.ts";
 import type { Context, Group, Test, Timers } from "./contract.ts";
 import { noControl, StartedDriver } from "./control.ts";
-import { Fault, KitError, Silence } from "./faults.ts";
+import { Fault, KitError, NotRun, Silence } from "./faults.ts";
 import { Observations } from "./observations.ts";
 import { Recorder } from "./recorder.ts";
 import { appliesTo, kindOf, type Means } from "./requirements.ts";
@@ -37,6 +37,8 @@ export interface RunOptions {
   /** Default: 10 s for an answer, 30 s for a listing or a stream's next message. */
   readonly patienceMs?: number;
   readonly localRoot?: string;
+  /** Run what takes minutes too. */
+  readonly slow?: boolean;
   /** The kit's own release, for the report. */
   readonly version: string;
   readonly signal?: AbortSignal;
@@ -127,6 +129,7 @@ class Run {
       start: options.start !== undefined,
       replicas: options.targets.length > 1,
       localRoot: options.localRoot !== undefined,
+      slow: options.slow ?? false,
     };
   }
 
@@ -182,12 +185,13 @@ class Run {
     const startedMs = performance.now();
     const notes: string[] = [];
     const repeat = this.#options.repeat ?? 1;
-    let failure: Failed | undefined;
+    let failure: Failed | NotRun | undefined;
     let runs = 0;
     while (runs < repeat && failure === undefined && !this.#options.signal?.aborted) {
       runs++;
       failure = await this.#once(test, runs, notes);
     }
+    if (failure instanceof NotRun) return skipped(test, "not-run", failure.message);
     return {
       id: ruleOf(test),
       test: test.id,
@@ -200,7 +204,7 @@ class Run {
     };
   }
 
-  async #once(test: Test, run: number, notes: string[]): Promise<Failed | undefined> {
+  async #once(test: Test, run: number, notes: string[]): Promise<Failed | NotRun | undefined> {
     const over = new AbortController();
     const signals = [over.signal, ...(this.#options.signal === undefined ? [] : [this.#options.signal])];
     const scope = openScope({
@@ -223,7 +227,7 @@ class Run {
       await this.#within(test, scope.context, over);
       return undefined;
     } catch (error) {
-      return failed(error);
+      return error instanceof NotRun ? error : failed(error);
     } finally {
       over.abort(new KitError("the test is over"));
       scope.close();
@@ -234,8 +238,6 @@ class Run {
   }
 
   async #cleanUp(scope: ReturnType<typeof openScope>): Promise<string | undefined> {
-    // A driver that a test left dead is started again by the next one; what it kept is small.
-    if (this.#drivers[0] !== undefined && !this.#drivers[0].running) return undefined;
     const left = await scope.cleanUp();
     return left.length === 0 ? undefined : left.join("; ");
   }

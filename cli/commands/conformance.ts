@@ -20,6 +20,7 @@ interface Options extends TlsOptions {
   readonly report?: string;
   readonly patience?: string;
   readonly localRoot?: string;
+  readonly slow?: boolean;
 }
 
 const collect = (value: string, before: string[]) => [...before, ...value.split(",").filter((part) => part !== "")];
@@ -34,6 +35,7 @@ export function define(command: Command): void {
     .option("--seed <n>", "of all random choices")
     .option("--patience <ms>", "how long a silence is borne")
     .option("--local-root <dir>", "the folder that the blob store keeps its files in")
+    .option("--slow", "run what takes minutes too")
     .action(conformance);
 }
 
@@ -56,6 +58,7 @@ async function conformance(addresses: string[], options: Options): Promise<void>
       seed: Number(options.seed ?? Math.floor(Math.random() * 2 ** 31)),
       ...(options.patience === undefined ? {} : { patienceMs: Number(options.patience) }),
       ...(options.localRoot === undefined ? {} : { localRoot: options.localRoot }),
+      slow: options.slow ?? false,
       version: version(),
       onEvent: tell,
     });
