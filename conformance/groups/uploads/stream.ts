@@ -1,0 +1,344 @@
+/** One Append stream on its own: how it opens, takes bytes, tells progress. */
+import assert from "node:assert/strict";
+import type { AppendSession, Context, Test } from "../../contract.ts";
+import { expectFault } from "../../faults.ts";
+import {
+  assertSame,
+  commitAnswer,
+  digestOf,
+  flushed,
+  newSender,
+  readAll,
+  reopen,
+  sizeOf,
+  uploaded,
+  uploading,
+} from "./steps.ts";
+
+const MIB = 1024 * 1024;
+
+/** Ids that name a file elsewhere, or nothing that an id may be. */
+const badIds = [
+  "",
+  "..",
+  ".",
+  "../x",
+  "a/b",
+  "/a",
+  "a\\b",
+  "a.b",
+  "a_b",
+  "a b",
+  "a%2fb",
+  "é",
+  "a\u0000b",
+  "a".repeat(65),
+];
+
+export const streamTests: readonly Test[] = [
+  {
+    id: "blob.append.01/first",
+    title: "a first message that is not open is refused",
+    async run(ctx) {
+      for (const message of [
+        { chunk: { offset: 0, data: Buffer.from("x") } },
+        { flush: {} },
+        { commit: { key: ctx.key() } },
+      ]) {
+        const session = ctx.blob.append();
+        await session.send(message);
+        session.halfClose();
+        await expectFault(session.rest(), "INVALID_FIELD");
+      }
+      const empty = ctx.blob.append();
+      empty.halfClose();
+      await expectFault(empty.rest(), "INVALID_FIELD");
+    },
+  },
+  {
+    id: "blob.append.01/twice",
+    title: "a second open on one stream is refused",
+    async run(ctx) {
+      const { uploadId, session } = await uploading(ctx, ctx.random.bytes(10));
+      await session.send({ open: { uploadId, sender: newSender(ctx), attempt: 2, algorithm: "sha256" } });
+      await expectFault(session.rest(), "INVALID_FIELD");
+    },
+  },
+  {
+    id: "blob.append.02",
+    title: "open is answered at once by opened, before anything else is sent; a new upload holds 0 bytes",
+    async run(ctx) {
+      const session = ctx.blob.append();
+      await session.send({ open: { uploadId: ctx.uploadId(), sender: newSender(ctx), attempt: 1, create: true } });
+      const first = await session.next(ctx.timers.unaryMs);
+      assert.equal(first?.step, "opened", "the first answer is opened");
+      assert.equal(first?.opened?.persisted, 0);
+    },
+  },
+  {
+    id: "blob.append.03",
+    title: "an unknown upload is not opened without create, never as an empty one",
+    async run(ctx) {
+      const uploadId = ctx.uploadId();
+      // Twice: the first must not have made it.
+      for (let times = 0; times < 2; times++) await expectFault(reopen(ctx, uploadId), "UPLOAD_NOT_FOUND");
+    },
+  },
+  {
+    id: "blob.append.03/commit-again",
+    title:
+      "who lost the answer to a commit and opens again is told that the upload is unknown, and the key stays whole",
+    async run(ctx) {
+      const key = ctx.key();
+      const data = ctx.random.bytes(5000);
+      const { uploadId, session } = await uploading(ctx, data);
+      await session.send({ commit: { key, digest: digestOf(data), size: data.length } });
+      await commitAnswer(session);
+      const again = ctx.blob.append();
+      await again.send({ open: { uploadId, sender: newSender(ctx), attempt: 2, algorithm: "sha256" } });
+      await again.send({ commit: { key } });
+      await expectFault(again.rest(), "UPLOAD_NOT_FOUND");
+      assert.equal(await sizeOf(ctx, key), data.length);
+    },
+  },
+  {
+    id: "blob.append.03/create",
+    title: "create takes an upload that is there over as it is",
+    async run(ctx) {
+      const data = ctx.random.bytes(3000);
+      const uploadId = await uploaded(ctx, data);
+      const { session, persisted } = await reopen(ctx, uploadId, { create: true });
+      assert.equal(persisted, data.length);
+      const key = ctx.key();
+      await session.send({ commit: { key } });
+      await commitAnswer(session);
+      assertSame(await readAll(ctx, key), data, "what was uploaded before");
+    },
+  },
+  {
+    id: "blob.append.06",
+    title: "a chunk without offset is refused; what was there stays",
+    async run(ctx) {
+      const data = ctx.random.bytes(2000);
+      const { uploadId, session } = await uploading(ctx, data);
+      await session.send({ chunk: { data: ctx.random.bytes(100) } });
+      await expectFault(session.rest(), "OFFSET_REQUIRED");
+      await assertHolds(ctx, uploadId, data);
+    },
+  },
+  {
+    id: "blob.append.06/empty",
+    title: "nor is an absent offset taken for 0 in an upload that holds nothing yet",
+    async run(ctx) {
+      const { session } = await uploading(ctx, Buffer.alloc(0));
+      await session.send({ chunk: { data: ctx.random.bytes(100) } });
+      await expectFault(session.rest(), "OFFSET_REQUIRED");
+    },
+  },
+  {
+    id: "blob.append.07/below",
+    title: "bytes below what was received are skipped, also where only a chunk's head is",
+    async run(ctx) {
+      const data = ctx.random.bytes(3000);
+      const { uploadId, session } = await uploading(ctx, data.subarray(0, 2000));
+      const other = ctx.random.bytes(1000);
+      await session.send({ chunk: { offset: 0, data: other } });
+      await session.send({ chunk: { offset: 1000, data: other } });
+      await session.send({
+        chunk: { offset: 1500, data: Buffer.concat([other.subarray(0, 500), data.subarray(2000)]) },
+      });
+      await flushed(ctx, session, data.length);
+      session.halfClose();
+      await session.rest();
+      await assertHolds(ctx, uploadId, data);
+    },
+  },
+  {
+    id: "blob.append.07/above",
+    title: "a chunk above what was received is refused and told where to go on",
+    async run(ctx) {
+      const { session } = await uploading(ctx, ctx.random.bytes(2000));
+      await session.send({ chunk: { offset: 2001, data: Buffer.from("x") } });
+      const { metadata } = await expectFault(session.rest(), "OFFSET_MISMATCH");
+      assert.equal(metadata["persisted"], "2000", "metadata persisted of the error");
+    },
+  },
+  {
+    id: "blob.append.08",
+    title: "progress is told every persist_step_bytes, and the sender need not wait for it",
+    timeoutMs: 120_000,
+    async run(ctx) {
+      const stepBytes = stepOf(ctx);
+      const session = ctx.blob.append();
+      await session.open({ uploadId: ctx.uploadId(), sender: newSender(ctx) });
+      const told = [0];
+      // One step and a bit where a step is large; several where that costs nothing.
+      const totalBytes = stepBytes > 16 * MIB ? stepBytes + 4 * MIB : 3 * stepBytes + 100_000;
+      await beside(session, totalBytes, (received) => told.push(received));
+      const gaps = told.slice(1).map((received, index) => received - (told[index] ?? 0));
+      const widest = Math.max(...gaps);
+      assert.ok(widest <= stepBytes + SENT_BYTES, `${widest} bytes went by between two progress messages`);
+    },
+  },
+  {
+    id: "blob.append.09",
+    title: "persisted never falls and is at most persist_step_bytes behind received",
+    timeoutMs: 120_000,
+    async run(ctx) {
+      const stepBytes = stepOf(ctx);
+      const session = ctx.blob.append();
+      await session.open({ uploadId: ctx.uploadId(), sender: newSender(ctx) });
+      let highest = 0;
+      const totalBytes = stepBytes > 16 * MIB ? stepBytes + 4 * MIB : 3 * stepBytes + 100_000;
+      await beside(session, totalBytes, (received, persisted) => {
+        assert.ok(persisted >= highest, `persisted fell from ${highest} to ${persisted}`);
+        assert.ok(persisted <= received, `persisted ${persisted} of ${received} bytes received`);
+        assert.ok(received - persisted <= stepBytes, `persisted ${persisted} is too far behind received ${received}`);
+        highest = persisted;
+      });
+    },
+  },
+  {
+    id: "blob.append.09/reopened",
+    title: "nor does persisted fall when the upload is opened again, or after a refused chunk",
+    async run(ctx) {
+      const { uploadId, session: first } = await uploading(ctx, ctx.random.bytes(1000));
+      let session = first;
+      for (let told = 1000; told < 6000; told += 1000) {
+        if (told % 2000 === 0) session.cancel();
+        else {
+          await session.send({ chunk: { offset: told + 1, data: Buffer.from("x") } });
+          await session.rest().catch(() => {});
+        }
+        const again = await reopen(ctx, uploadId);
+        assert.ok(again.persisted >= told, `opened tells ${again.persisted} after ${told} were told persisted`);
+        session = again.session;
+        await session.chunks(again.persisted, ctx.random.bytes(told + 1000 - again.persisted));
+        await flushed(ctx, session, told + 1000);
+      }
+    },
+  },
+  {
+    id: "blob.append.10/flush",
+    title: "flush is answered with persisted = received",
+    async run(ctx) {
+      const session = ctx.blob.append();
+      await session.open({ uploadId: ctx.uploadId(), sender: newSender(ctx) });
+      let received = 0;
+      for (const size of [1, 1000, 300_000, 0]) {
+        await session.chunks(received, ctx.random.bytes(size));
+        received += size;
+        await flushed(ctx, session, received);
+      }
+    },
+  },
+  {
+    id: "blob.append.10/half-close",
+    title: "a half-close without commit is answered with persisted = received, then OK",
+    async run(ctx) {
+      const session = ctx.blob.append();
+      await session.open({ uploadId: ctx.uploadId(), sender: newSender(ctx) });
+      await session.chunks(0, ctx.random.bytes(300_000));
+      session.halfClose();
+      const last = (await session.rest()).at(-1);
+      assert.deepEqual(last?.progress, { received: 300_000, persisted: 300_000 });
+    },
+  },
+  {
+    id: "blob.append.11",
+    title: "nothing is visible under any key before the commit",
+    async run(ctx) {
+      const [key, held] = [ctx.key(), ctx.key()];
+      const before = ctx.random.bytes(100);
+      await ctx.blob.put({ key: held, data: before });
+      const absent = async (when: string) => {
+        assert.equal(await sizeOf(ctx, key), undefined, `Stat sees the key ${when}`);
+        const { items } = await ctx.blob.list({ prefix: ctx.prefix });
+        const keys = items.map((item) => item.key).filter((one) => one !== held);
+        assert.deepEqual(keys, [], `List sees something ${when}`);
+        assertSame(await readAll(ctx, held), before, `the key that was there already, ${when}`);
+      };
+      for (const hint of [key, held]) {
+        const { session } = await uploading(ctx, ctx.random.bytes(100_000), { key: hint, size: 100_000 });
+        await absent("while its stream is open");
+        session.halfClose();
+        await session.rest();
+        await absent("once its stream has ended");
+      }
+    },
+  },
+  {
+    id: "blob.append.18",
+    title: "a chunk of 1 MiB is taken, a larger one refused",
+    async run(ctx) {
+      const session = ctx.blob.append();
+      await session.open({ uploadId: ctx.uploadId(), sender: newSender(ctx) });
+      await session.send({ chunk: { offset: 0, data: ctx.random.bytes(MIB) } });
+      await flushed(ctx, session, MIB);
+      await session.send({ chunk: { offset: MIB, data: ctx.random.bytes(MIB + 1) } });
+      await expectFault(session.rest(), "INVALID_FIELD");
+    },
+  },
+  {
+    id: "blob.append.22",
+    title: "an upload id that is none is refused, whatever it would name",
+    async run(ctx) {
+      for (const uploadId of badIds) {
+        const session = ctx.blob.append();
+        const opening = session.open({ uploadId, sender: newSender(ctx) });
+        await expectFault(opening, "INVALID_FIELD");
+      }
+      const longest = `${ctx.uploadId()}${"x".repeat(64)}`.slice(0, 64);
+      const session = ctx.blob.append();
+      await session.open({ uploadId: longest, sender: newSender(ctx) });
+      await ctx.blob.abortUpload({ uploadId: longest });
+    },
+  },
+  {
+    id: "blob.append.22/named",
+    title: "nor is such an id looked up or aborted",
+    async run(ctx) {
+      for (const uploadId of badIds) {
+        await expectFault(ctx.blob.getUpload({ uploadId }), "INVALID_FIELD");
+        await expectFault(ctx.blob.abortUpload({ uploadId }), "INVALID_FIELD");
+      }
+    },
+  },
+];
+
+const SENT_BYTES = 256 * 1024;
+
+function stepOf(ctx: Context): number {
+  const { persistStepBytes } = ctx.limits("blob");
+  assert.ok(persistStepBytes > 0, "Describe tells no persist_step_bytes");
+  return persistStepBytes;
+}
+
+/** Sends so many bytes without ever waiting for an answer, and reads the answers beside it; then a half-close. */
+async function beside(
+  session: AppendSession,
+  totalBytes: number,
+  onProgress: (received: number, persisted: number) => void,
+): Promise<void> {
+  const data = Buffer.alloc(SENT_BYTES, 7);
+  const reading = (async () => {
+    for await (const { progress } of session) if (progress) onProgress(progress.received, progress.persisted);
+  })();
+  // Its failure is what counts, however the sending ends.
+  reading.catch(() => session.cancel());
+  for (let offset = 0; offset < totalBytes; offset += SENT_BYTES) {
+    const chunk = { offset, data: data.subarray(0, Math.min(SENT_BYTES, totalBytes - offset)) };
+    if (!(await session.send({ chunk }))) break;
+  }
+  session.halfClose();
+  await reading;
+}
+
+/** The upload holds just these bytes, as a commit under a key shows. */
+async function assertHolds(ctx: Context, uploadId: string, data: Buffer): Promise<void> {
+  const { session } = await reopen(ctx, uploadId);
+  const key = ctx.key();
+  await session.send({ commit: { key } });
+  await commitAnswer(session);
+  assertSame(await readAll(ctx, key), data, "the upload");
+}
