@@ -1,7 +1,9 @@
 /** Every group, in the order in which they run: one line each. */
 import type { Group } from "../contract.ts";
+import { calls } from "./calls.ts";
 import { handshake } from "./handshake.ts";
 import { meta } from "./meta.ts";
 import { uploads } from "./uploads.ts";
 
-export const groups: readonly Group[] = [handshake, meta, uploads];
+// "calls" is the last: it looks back at every answer of the run.
+export const groups: readonly Group[] = [handshake, meta, uploads, calls];
