@@ -3,7 +3,8 @@ import type { Group } from "../contract.ts";
 import { calls } from "./calls.ts";
 import { handshake } from "./handshake.ts";
 import { meta } from "./meta.ts";
+import { resume } from "./resume.ts";
 import { uploads } from "./uploads.ts";
 
 // "calls" is the last: it looks back at every answer of the run.
-export const groups: readonly Group[] = [handshake, meta, uploads, calls];
+export const groups: readonly Group[] = [handshake, meta, uploads, resume, calls];
