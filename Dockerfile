@@ -34,7 +34,9 @@ USER 65532:65532
 STOPSIGNAL SIGTERM
 
 FROM common AS driver-filesystem
-ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+# Syncs to disk wait in the thread pool; four at once are few.
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock \
+    UV_THREADPOOL_SIZE=16
 VOLUME ["/data", "/run/outrigger"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
 ENTRYPOINT ["outrigger", "driver", "filesystem", "--root", "/data"]

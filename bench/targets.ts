@@ -53,7 +53,8 @@ export async function startOutrigger(mode: OutriggerMode, folder: string): Promi
   const address = `unix://${join(folder, "driver.sock")}`;
   const driverArguments = [cli, "driver", "filesystem", "--root", root, "--listen", address, "--log-level", "warn"];
   execFileSync(process.execPath, [...driverArguments, "--init"], { stdio: ["ignore", "ignore", "inherit"] });
-  const driver = launch("driver", process.execPath, driverArguments);
+  // As `outrigger up` and the image set it.
+  const driver = launch("driver", process.execPath, driverArguments, { UV_THREADPOOL_SIZE: "16" });
   const port = await freePort();
   const config = join(folder, "config.yaml");
   writeFileSync(

@@ -20,7 +20,8 @@ export function spawnSelf(args: readonly string[], env: NodeJS.ProcessEnv): Chil
   const main = fileURLToPath(new URL(`./main${import.meta.url.slice(-3)}`, import.meta.url));
   const loader = main.endsWith(".ts") ? ["--import", import.meta.resolve("tsx")] : [];
   return spawn(process.execPath, [...loader, main, ...args], {
-    env: { ...env, [SUPERVISED]: "1" },
+    // Syncs to disk wait in the thread pool; four at once are few for a driver.
+    env: { UV_THREADPOOL_SIZE: "16", ...env, [SUPERVISED]: "1" },
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     detached: true,
   });
