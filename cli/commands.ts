@@ -31,6 +31,7 @@ export const commands: readonly CommandEntry[] = [
     summary: "prove from outside that a driver keeps the contract",
     load: () => import("./commands/conformance.ts"),
   },
+  { name: "call", summary: "make any call to a driver by hand", load: () => import("./commands/call.ts") },
   { name: "config", summary: "check or print a registry's configuration", load: () => import("./commands/config.ts") },
   {
     name: "index",

@@ -90,7 +90,7 @@ function unary<Response>(address: string, start: Start<Response>): Promise<Answe
 }
 
 /** The transport's or driver's error as one sentence that says what to change. */
-function translate(address: string, error: ServiceError): Error {
+export function translate(address: string, error: ServiceError): Error {
   const told = fromStatus(error.code, error.details, error.metadata, error);
   if (told !== undefined) return told;
   switch (error.code) {

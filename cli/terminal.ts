@@ -8,6 +8,14 @@ export function warn(...lines: readonly string[]): void {
   for (const line of lines) process.stderr.write(`${line}\n`);
 }
 
+/** `outrigger … | head` ends when head has: what nobody reads is not an error. */
+export function endWithReader(): void {
+  process.stdout.once("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
+}
+
 export function printJson(value: unknown): void {
   print(JSON.stringify(value, undefined, 2));
 }

@@ -1,0 +1,114 @@
+/** What is typed as a request, and which method is meant. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { durationMs, sizeBytes } from "../../../cli/option-values.ts";
+import { parseRequest } from "../../../cli/rpc/requests.ts";
+import { findMethod, methods } from "../../../cli/rpc/schema.ts";
+import { details, listing } from "../../../cli/rpc/shape.ts";
+import { messageToJson } from "../../../cli/rpc/to-json.ts";
+import { newSeed } from "../../helpers/random.ts";
+
+const request = (method: string, json: string) => parseRequest(findMethod(method), json, "the request");
+
+describe("a request typed as JSON", () => {
+  it("is refused with the field's name and what would be right", () => {
+    for (const [method, json, said] of [
+      ["Put", '{"kei":"x"}', /PutRequest has no field "kei": did you mean key\?/],
+      ["Put", '{"value":"x"}', /PutRequest has no field "value": it has key, data, digest, ifAbsent, ifEtag/],
+      ["Put", '{"key":7}', /key is 7: give a text/],
+      ["Put", '{"key":"k","data":"%"}', /data is "%": give base64, or/],
+      ["Put", '{"key":"k","data":"abcde"}', /data is "abcde": give base64, or/],
+      ["Put", '{"key":"k","data":{"hex":"0"}}', /data is "0": give pairs of hex digits/],
+      ["Put", '{"key":"k","data":{"txt":"0"}}', /give base64, or \{"text"/],
+      ["Put", '{"key":"k","ifAbsent":"yes"}', /ifAbsent is "yes": give true or false/],
+      ["Read", '{"key":"k","offset":-1}', /offset is -1: give a whole number from 0 to 18446744073709551615/],
+      ["Read", '{"key":"k","offset":1.5}', /offset is 1.5: give a whole number/],
+      ["Read", '{"key":"k","offset":"18446744073709551616"}', /give a whole number from 0 to/],
+      ["Read", '{"key":"k","offset":9007199254740993}', /write it as a text/],
+      ["blob.List", '{"limit":4294967296}', /limit is 4294967296: give a whole number from 0 to 4294967295/],
+      ["Stat", '{"keys":"k"}', /keys is "k": give a list of string values/],
+      ["Stat", '{"keys":["k",1]}', /keys\[1\] is 1: give a text/],
+      ["Stat", "[]", /StatRequest is \[\]: give an object with keys/],
+      ["Append", '{"open":{"uploadld":"u"}}', /open has no field "uploadld": did you mean uploadId\?/],
+      ["Describe", '{"apis":{"outrigger.blob":{"major":"x"}}}', /apis\["outrigger.blob"\].major is "x"/],
+      ["meta.Write", '{"operations":[{"key":"k","put":"","delete":{}}]}', /operations\[0\] has both put and delete/],
+      ["Stat", "{", /the request is not JSON/],
+    ] as const)
+      assert.throws(() => request(method, json), said, json);
+  });
+
+  it("takes both spellings of names, both of 64-bit numbers, four of bytes, and null for absent", () => {
+    assert.deepEqual(request("Read", '{"key":"k","if_etag":"e","offset":"7"}'), { key: "k", ifEtag: "e", offset: "7" });
+    assert.deepEqual(request("Read", '{"key":"k","ifEtag":"e","offset":7,"limit":null}'), {
+      key: "k",
+      ifEtag: "e",
+      offset: "7",
+    });
+    for (const data of ['"-_-_"', '"+/+/"', '{"hex":"fbffbf"}'])
+      assert.deepEqual(request("Put", `{"data":${data}}`)["data"], Buffer.from("fbffbf", "hex"));
+    assert.deepEqual(request("Put", '{"data":{"text":"ä"}}')["data"], Buffer.from("ä"));
+  });
+
+  it("comes back as it was through the wire's form", () => {
+    const { request: type } = findMethod("meta.Write");
+    const bytes = fc.uint8Array({ maxLength: 20 }).map((data) => Buffer.from(data).toString("base64"));
+    const condition = fc.oneof(
+      fc.constant({}),
+      fc.constant({ ifAbsent: {} }),
+      fc.string().map((ifEtag) => ({ ifEtag })),
+    );
+    const action = fc.oneof(
+      bytes.map((put) => ({ put })),
+      fc.constant({ delete: {} }),
+      fc.constant({ check: {} }),
+    );
+    const operation = fc.tuple(fc.string(), action, condition).map(([key, how, when]) => ({ key, ...how, ...when }));
+    fc.assert(
+      fc.property(fc.array(operation), (operations) => {
+        const sent = type.encode(type.create(request("meta.Write", JSON.stringify({ operations })))).finish();
+        assert.deepEqual(messageToJson(type, type.decode(sent)), { operations });
+      }),
+      { seed: newSeed(), numRuns: 100 },
+    );
+  });
+
+  it("keeps every 64-bit number", () => {
+    const { request: type } = findMethod("Read");
+    for (const offset of ["0", "9007199254740993", "18446744073709551615"]) {
+      const sent = type.encode(type.create(request("Read", `{"offset":"${offset}"}`))).finish();
+      assert.deepEqual(messageToJson(type, type.decode(sent)), { key: "", offset, ifEtag: "" });
+    }
+  });
+});
+
+describe("a method's name", () => {
+  it("is taken in every unambiguous spelling", () => {
+    for (const name of ["Stat", "stat", "blob.Stat", "BlobService.Stat", "/outrigger.blob.v1.BlobService/Stat"])
+      assert.equal(findMethod(name).name, "BlobService.Stat");
+    assert.equal(findMethod("Check").name, "Health.Check");
+  });
+
+  it("is refused with the nearest ones", () => {
+    assert.throws(() => findMethod("Stet"), /there is no method Stet: did you mean BlobService\.Stat/);
+    assert.throws(() => findMethod("meta.Gett"), /did you mean MetaService\.Get/);
+    assert.throws(() => findMethod("Frobnicate"), /there are HandshakeService\.Version, /);
+    assert.throws(() => findMethod("List"), /List is of several services: BlobService\.List or MetaService\.List$/);
+  });
+
+  it("is listed with its request's shape, and shown with its rules", () => {
+    const all = listing(methods());
+    assert.ok(all.includes('    {"keys": [text…]}'));
+    assert.equal(all.filter((line) => /^ {2}\S/.test(line)).length, methods().length);
+    assert.match(details(findMethod("meta.Write")).join("\n"), /MUST \[meta\.write\.03\]/);
+  });
+});
+
+describe("times and sizes on the command line", () => {
+  it("are read with their units and refused without", () => {
+    assert.equal(durationMs("--deadline", "5m"), 300_000);
+    assert.equal(sizeBytes("--bytes", "64KiB"), 65_536);
+    assert.throws(() => durationMs("--deadline", "soon"), /--deadline is "soon": write a time like/);
+    assert.throws(() => sizeBytes("--bytes", "many"), /--bytes is "many": write a size like/);
+  });
+});
