@@ -88,6 +88,7 @@ export function openScope(options: ContextOptions): TestScope {
   const peerOf = (state: PeerState): Peer => ({
     ...connect(state),
     address: state.target.address,
+    secure: state.target.secure === true,
     driver: controlOf(state),
     connect: (address) => connect(state, address),
   });

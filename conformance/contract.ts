@@ -233,6 +233,8 @@ export interface RunCommandOptions {
 /** One driver process: its calls and, if the kit started it, the process. */
 export interface Peer extends Calls {
   readonly address: string;
+  /** Behind TLS. */
+  readonly secure: boolean;
   readonly driver: Control;
   /** A new connection with calls of its own, to this driver or to another address of it; closed at the test's end. */
   connect(address?: string): Calls;

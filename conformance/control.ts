@@ -13,9 +13,13 @@ export interface ControlOptions {
   readonly kill?: string;
   /** Whether it answers as a driver; rejects or resolves with false while it does not. */
   answers(): Promise<boolean>;
+  /** How long it may take to answer; default 60 s. */
+  readonly startMs?: number;
 }
 
 const START_MS = 60_000;
+/** At another address: a driver that is deaf to it would be waited for in each test. */
+const START_ELSEWHERE_MS = 20_000;
 const DEATH_MS = 15_000;
 const KEPT_WORDS = 16_384;
 
@@ -38,6 +42,7 @@ interface Child {
 export class StartedDriver implements Control {
   readonly #options: ControlOptions;
   #child: Child | undefined;
+  #flags: readonly string[] = [];
 
   constructor(options: ControlOptions) {
     this.#options = options;
@@ -47,25 +52,29 @@ export class StartedDriver implements Control {
     return this.#child !== undefined && this.#child.end === undefined;
   }
 
-  /** Its last words. */
-  get said(): string {
-    return this.#child?.said ?? "";
+  /** Runs as the command line says, without the flags of a test. */
+  get asGiven(): boolean {
+    return this.running && this.#flags.length === 0;
   }
 
   async start(flags: readonly string[] = []): Promise<void> {
-    const { address } = this.#options;
+    const { address, startMs = START_MS } = this.#options;
     if (this.running) throw new KitError("the driver is running already");
     if (await listens(address)) throw new KitError(`something else answers at ${address}: the kit starts the driver`);
     const child = this.#spawn(flags);
     this.#child = child;
-    const deadline = performance.now() + START_MS;
+    this.#flags = flags;
+    const deadline = performance.now() + startMs;
     while (!(await this.#answers())) {
       if (child.end !== undefined) {
         const { code, signal } = child.end;
         throw new KitError(`the driver ended (${signal ?? `exit ${code}`}) before it answered; it said: ${child.said}`);
       }
       if (performance.now() > deadline) {
-        throw new KitError(`the driver did not answer at ${address} within ${START_MS} ms; it said: ${child.said}`);
+        signalGroup(child.process, "SIGKILL");
+        throw new KitError(
+          `the driver did not answer at ${address} (OUTRIGGER_LISTEN) within ${startMs} ms; it said: ${child.said}`,
+        );
       }
       await sleep(20);
     }
@@ -73,7 +82,12 @@ export class StartedDriver implements Control {
 
   elsewhere(address: string): StartedDriver {
     const { answers: _, ...options } = this.#options;
-    return new StartedDriver({ ...options, address, answers: () => listens(address) });
+    return new StartedDriver({
+      ...options,
+      address,
+      answers: () => listens(address),
+      startMs: START_ELSEWHERE_MS,
+    });
   }
 
   async run(
@@ -124,8 +138,10 @@ export class StartedDriver implements Control {
     const startedMs = performance.now();
     // A simple command takes the shell's place, so that signals and the exit code are the driver's own.
     const simple = !/[;&|<>()$`"'\\\n#]|^\s*(?:exec|\w+=)/.test(start);
+    // Told once: by the flag, where there is one.
+    const listen = flags.includes("--listen") ? undefined : address;
     const process_ = spawn("/bin/sh", ["-c", `${simple ? "exec " : ""}${start} "$@"`, "sh", ...flags], {
-      env: { ...process.env, ADDR: address, OUTRIGGER_LISTEN: address, ...environment },
+      env: { ...process.env, ADDR: address, OUTRIGGER_LISTEN: listen, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
     });

@@ -16,7 +16,7 @@ export type Applies =
   /** The driver does not claim it. */
   | { readonly applies: false; readonly state: "not-claimed"; readonly why: string }
   /** It does, and the kit was not given what it takes. */
-  | { readonly applies: false; readonly state: "not-run"; readonly why: string };
+  | { readonly applies: false; readonly state: "not-run"; readonly why: string; readonly slow: boolean };
 
 const kinds: Readonly<Record<string, StoreKind>> = { STORE_KIND_BLOB: "blob", STORE_KIND_META: "meta" };
 
@@ -40,8 +40,10 @@ export function appliesTo(
   }
   for (const requirement of requirements) {
     const missing = requirement === undefined ? undefined : notGiven(means, requirement);
-    if (missing !== undefined) return { applies: false, state: "not-run", why: missing };
+    if (missing !== undefined) return { applies: false, state: "not-run", why: missing, slow: false };
   }
+  if (!means.slow && requirements.some((requirement) => requirement?.slow))
+    return { applies: false, state: "not-run", why: "give --slow: it takes a minute or more", slow: true };
   return { applies: true };
 }
 
@@ -59,6 +61,5 @@ function notGiven(means: Means, requirement: Requirement): string | undefined {
   if (requirement.start && !means.start) return "give --start CMD";
   if (requirement.replicas && !means.replicas) return "give the replica's address as a second ADDR (or --start twice)";
   if (requirement.localRoot && !means.localRoot) return "give --local-root DIR";
-  if (requirement.slow && !means.slow) return "give --slow: it takes a minute or more";
   return undefined;
 }

@@ -14,6 +14,8 @@ export interface TestResult {
   readonly state: State;
   /** Why it was not run, or not claimed. */
   readonly why?: string;
+  /** Not run because nobody gave --slow: its profile is judged without it. */
+  readonly slow?: true;
   readonly tookMs: number;
   /** How often it ran, of --repeat. */
   readonly runs: number;
@@ -82,7 +84,7 @@ export function profilesOf(groups: readonly GroupResult[]): Partial<Record<Profi
   const profiles: Partial<Record<Profile, ProfileState>> = {};
   for (const profile of new Set(groups.map((group) => group.profile))) {
     const own = groups.filter((group) => group.profile === profile);
-    const states = own.flatMap((group) => group.tests.map(({ state }) => state));
+    const states = own.flatMap((group) => group.tests.filter(({ slow }) => !slow).map(({ state }) => state));
     if (own.some(({ error }) => error !== undefined) || states.includes("failed")) profiles[profile] = "failed";
     else if (states.includes("not-run")) profiles[profile] = "not-run";
     else profiles[profile] = states.includes("passed") ? "passed" : "not-claimed";

@@ -180,7 +180,10 @@ class Run {
 
   async #test(group: Group, test: Test): Promise<TestResult> {
     const applies = appliesTo(this.#peers[0].described, this.#means, group.requires, test.requires);
-    if (!applies.applies) return skipped(test, applies.state, applies.why);
+    if (!applies.applies) {
+      const slow = applies.state === "not-run" && applies.slow ? { slow: true as const } : {};
+      return { ...skipped(test, applies.state, applies.why), ...slow };
+    }
     this.#emit({ type: "test", group, test });
     const startedMs = performance.now();
     const notes: string[] = [];
@@ -266,11 +269,12 @@ class Run {
     }
   }
 
-  /** A test may have left the driver dead. */
+  /** A test may have left the driver dead, or with flags of its own. */
   async #running(): Promise<void> {
-    for (const peer of this.#peers) {
-      if (peer.control instanceof StartedDriver && peer.described !== undefined && !peer.control.running)
-        await peer.control.start();
+    for (const { control, described } of this.#peers) {
+      if (!(control instanceof StartedDriver) || described === undefined || control.asGiven) continue;
+      if (control.running) await control.kill();
+      await control.start();
     }
   }
 

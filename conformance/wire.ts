@@ -26,6 +26,7 @@ export interface Target {
   readonly address: string;
   readonly credentials: ChannelCredentials;
   readonly serverName?: string;
+  readonly secure?: boolean;
 }
 
 /** Beside the message: what is sent with a call, and how long its answer may take. */

@@ -42,7 +42,14 @@ export function define(command: Command): void {
 async function conformance(addresses: string[], options: Options): Promise<void> {
   const targets = addresses.map((address) => {
     assertAddress(address);
-    return { address, credentials: channelCredentials(targetOf(address, options)) };
+    const target = targetOf(address, options);
+    const { tls } = target;
+    return {
+      address,
+      credentials: channelCredentials(target),
+      secure: tls !== undefined,
+      ...(tls?.serverName === undefined ? {} : { serverName: tls.serverName }),
+    };
   });
   const [first, ...others] = targets;
   if (first === undefined) throw new UsageFailure("give the driver's address");
