@@ -1,5 +1,6 @@
 /** Every group, in the order in which they run: one line each. */
 import type { Group } from "../contract.ts";
+import { blob } from "./blob.ts";
 import { calls } from "./calls.ts";
 import { fastPaths, noFastPaths } from "./fast-paths.ts";
 import { handshake } from "./handshake.ts";
@@ -10,4 +11,4 @@ import { resume } from "./resume.ts";
 import { uploads } from "./uploads.ts";
 
 // "calls" is the last: it looks back at every answer of the run.
-export const groups: readonly Group[] = [handshake, meta, uploads, resume, replicas, fastPaths, noFastPaths, processGroup, calls];
+export const groups: readonly Group[] = [handshake, meta, blob, uploads, resume, replicas, fastPaths, noFastPaths, processGroup, calls];
