@@ -22,6 +22,13 @@ export const goPrograms = {
 
 export type GoProgram = keyof typeof goPrograms;
 
+/** Go programs of this repository, each in a module of its own: `go build` in `folder`. */
+export const ownGoPrograms = {
+  "outrigger-driver-bolt": { folder: "drivers/bolt", package: "./cmd/outrigger-driver-bolt" },
+} as const;
+
+export type OwnGoProgram = keyof typeof ownGoPrograms;
+
 /** Debian packages by the program that is looked for: their versions are the distribution's. */
 export const debianPrograms = {
   skopeo: "skopeo",

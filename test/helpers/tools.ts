@@ -8,12 +8,19 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSy
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type DebianProgram, debianPrograms, type GoProgram, goPrograms } from "./tool-versions.ts";
+import {
+  type DebianProgram,
+  debianPrograms,
+  type GoProgram,
+  goPrograms,
+  type OwnGoProgram,
+  ownGoPrograms,
+} from "./tool-versions.ts";
 
 export const repository = fileURLToPath(new URL("../../", import.meta.url));
 const goMetaFolder = join(repository, "test/interop/go-meta");
 
-export type Tool = DebianProgram | GoProgram | "go-meta";
+export type Tool = DebianProgram | GoProgram | OwnGoProgram | "go-meta";
 
 /** Kept between runs and shared by clones: what lies here is named by its version or its sources' hash. */
 function cacheFolder(): string {
@@ -24,6 +31,7 @@ function cacheFolder(): string {
 export function findTool(tool: Tool): string | undefined {
   if (tool === "go-meta") return existing(goMetaPath());
   if (isGoProgram(tool)) return existing(goProgramPath(tool));
+  if (isOwnGoProgram(tool)) return existing(ownGoProgramPath(tool));
   return findOnPath(tool);
 }
 
@@ -48,6 +56,10 @@ function isGoProgram(name: string): name is GoProgram {
   return Object.hasOwn(goPrograms, name);
 }
 
+function isOwnGoProgram(name: string): name is OwnGoProgram {
+  return Object.hasOwn(ownGoPrograms, name);
+}
+
 function findOnPath(
   program: string,
   extra: readonly string[] = ["/usr/sbin", "/usr/local/go/bin"],
@@ -59,6 +71,17 @@ function findOnPath(
 function goProgramPath(name: GoProgram): string {
   const { version, program } = goPrograms[name];
   return join(cacheFolder(), `${name}-${version}`, program);
+}
+
+/** Named by everything it is built from, as `goMetaPath`. */
+function ownGoProgramPath(name: OwnGoProgram): string {
+  const folder = join(repository, ownGoPrograms[name].folder);
+  const hash = createHash("sha256");
+  const sources = filesUnder(folder, ".go").filter((path) => !path.endsWith("_test.go"));
+  for (const source of [...sources, join(folder, "go.mod"), join(folder, "go.sum")].sort()) {
+    hash.update(source.slice(repository.length)).update("\0").update(readFileSync(source));
+  }
+  return join(cacheFolder(), `${name}-${hash.digest("hex").slice(0, 16)}`, name);
 }
 
 /** Named by everything it is built from, so that it can never be a stale one. */
@@ -128,6 +151,9 @@ async function bringGoPrograms(say: (line: string) => void): Promise<Brought[]> 
     brought.push(await attempt(name, () => bringGoProgram(name, say)));
   }
   brought.push(await attempt("go-meta", () => bringGoMeta(say)));
+  for (const name of Object.keys(ownGoPrograms) as OwnGoProgram[]) {
+    brought.push(await attempt(name, () => bringOwnGoProgram(name, say)));
+  }
   return brought;
 }
 
@@ -140,7 +166,8 @@ async function attempt(tool: Tool, bring: () => Promise<void>): Promise<Brought>
   }
 }
 
-function goCommand(): string {
+/** @throws Error when there is none */
+export function goCommand(): string {
   const go = findOnPath("go");
   if (go === undefined) throw new Error("there is no go to build it with");
   return go;
@@ -178,6 +205,20 @@ export async function bringGoMeta(say: (line: string) => void): Promise<void> {
     command(goCommand(), ["build", "-o", join(folder, "go-meta"), "."], {
       cwd: goMetaFolder,
       env: { GOFLAGS: "-buildvcs=false", GOOS: "", GOARCH: "" },
+      timeoutMs: 600_000,
+    }),
+  );
+}
+
+/** A Go program of this repository, built as its image builds it: static, without C. */
+export async function bringOwnGoProgram(name: OwnGoProgram, say: (line: string) => void): Promise<void> {
+  const path = ownGoProgramPath(name);
+  if (existsSync(path)) return;
+  say(`building ${name}`);
+  await intoCache(path, (folder) =>
+    command(goCommand(), ["build", "-trimpath", "-o", join(folder, name), ownGoPrograms[name].package], {
+      cwd: join(repository, ownGoPrograms[name].folder),
+      env: { GOFLAGS: "-buildvcs=false", GOOS: "", GOARCH: "", CGO_ENABLED: "0" },
       timeoutMs: 600_000,
     }),
   );

@@ -17,14 +17,14 @@ export interface Group {
   readonly needsTools: boolean;
 }
 
-/** A group's folder under test/; what lies in none of them is `unit`. */
-const folders = {
-  go: "interop/",
+/** A group's folders under test/; what lies in none of them is `unit`. */
+const folders: Readonly<Record<string, string | readonly string[]>> = {
+  go: ["interop/", "drivers/bolt/"],
   e2e: "e2e/",
   faults: "faults/",
   containers: "packaging/dockerfile",
   package: "packaging/",
-} as const;
+};
 
 function testFiles(): string[] {
   const folder = join(repository, "test");
@@ -34,7 +34,7 @@ function testFiles(): string[] {
 }
 
 function groupOf(file: string): string {
-  const found = Object.entries(folders).find(([, folder]) => file.startsWith(folder));
+  const found = Object.entries(folders).find(([, own]) => [own].flat().some((folder) => file.startsWith(folder)));
   return found?.[0] ?? "unit";
 }
 
