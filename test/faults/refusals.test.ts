@@ -1,11 +1,12 @@
 /** What is wrong at the start gets its own one line that says what to change, and exit code 1; or the registry waits. */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { pathToFileURL } from "node:url";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { contract } from "../../proto/load.ts";
 import { startGoMeta } from "../helpers/go-meta.ts";
@@ -253,6 +254,23 @@ describe("what is wrong at the start", () => {
     const line = await refused(scope.add(running));
     assert.match(line, new RegExp(closed));
     assert.match(line, /may not be|read-only/i);
+  });
+
+  it("a folder that takes two names that differ by case for one", async () => {
+    const folding = tempFolder(scope, "root");
+    await initialiseRoot(folding);
+    const env = {
+      OUTRIGGER_TEST_FOLDS: folding,
+      NODE_OPTIONS: `--import ${pathToFileURL(join(repository, "test/helpers/fold-case.mjs"))}`,
+    };
+    const held = () =>
+      readdirSync(folding, { encoding: "utf8", recursive: true }).filter((name) => !/lock\./.test(name));
+    const before = held().sort();
+    const args = ["driver", "filesystem", "--root", folding, "--listen", "127.0.0.1:0"];
+    const line = await refused(scope.add(launchOutrigger("driver", args, { env })));
+    assert.match(line, new RegExp(`${folding} takes "a" and "A" for one name`.replaceAll('"', '[\\\\]*"')));
+    assert.match(line, /use a file system that tells them apart/);
+    assert.deepEqual(held().sort(), before, "nothing was written");
   });
 
   it("beyond loopback without a lock on the door", async () => {
