@@ -14,6 +14,7 @@ import {
   type GoProgram,
   goPrograms,
   type OwnGoProgram,
+  type OwnGoSource,
   ownGoPrograms,
 } from "./tool-versions.ts";
 
@@ -75,11 +76,12 @@ function goProgramPath(name: GoProgram): string {
 
 /** Named by everything it is built from, as `goMetaPath`. */
 function ownGoProgramPath(name: OwnGoProgram): string {
-  const folder = join(repository, ownGoPrograms[name].folder);
+  const source: OwnGoSource = ownGoPrograms[name];
+  const folder = join(repository, source.folder);
   const hash = createHash("sha256");
-  const sources = filesUnder(folder, ".go").filter((path) => !path.endsWith("_test.go"));
-  for (const source of [...sources, join(folder, "go.mod"), join(folder, "go.sum")].sort()) {
-    hash.update(source.slice(repository.length)).update("\0").update(readFileSync(source));
+  const sources = filesUnder(folder, ".go").filter((path) => source.tests || !path.endsWith("_test.go"));
+  for (const path of [...sources, join(folder, "go.mod"), join(folder, "go.sum")].sort()) {
+    hash.update(path.slice(repository.length)).update("\0").update(readFileSync(path));
   }
   return join(cacheFolder(), `${name}-${hash.digest("hex").slice(0, 16)}`, name);
 }
@@ -215,11 +217,18 @@ export async function bringOwnGoProgram(name: OwnGoProgram, say: (line: string) 
   const path = ownGoProgramPath(name);
   if (existsSync(path)) return;
   say(`building ${name}`);
+  const source: OwnGoSource = ownGoPrograms[name];
+  const how = source.tests ? ["test", "-c"] : ["build"];
   await intoCache(path, (folder) =>
-    command(goCommand(), ["build", "-trimpath", "-o", join(folder, name), ownGoPrograms[name].package], {
-      cwd: join(repository, ownGoPrograms[name].folder),
-      env: { GOFLAGS: "-buildvcs=false", GOOS: "", GOARCH: "", CGO_ENABLED: "0" },
-      timeoutMs: 600_000,
+    command(goCommand(), [...how, ...(source.plain ? [] : ["-trimpath"]), "-o", join(folder, name), source.package], {
+      cwd: join(repository, source.folder),
+      env: {
+        GOFLAGS: "-buildvcs=false",
+        GOOS: "",
+        GOARCH: "",
+        ...(source.plain ? {} : { CGO_ENABLED: "0" }),
+      },
+      timeoutMs: 900_000,
     }),
   );
 }

@@ -19,7 +19,7 @@ export interface Group {
 
 /** A group's folders under test/; what lies in none of them is `unit`. */
 const folders: Readonly<Record<string, string | readonly string[]>> = {
-  go: ["interop/", "drivers/bolt/"],
+  go: ["interop/", "drivers/bolt/", "bridges/"],
   e2e: "e2e/",
   faults: "faults/",
   containers: "packaging/dockerfile",
