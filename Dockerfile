@@ -1,6 +1,7 @@
-# Targets: registry, driver-filesystem, driver-memory, outrigger (the whole command; the default).
+# Targets: registry, driver-filesystem, driver-memory, driver-bolt, outrigger (the whole command; the default).
 #   docker build -t outrigger/registry --target registry .
 ARG BASE=node:24-slim
+ARG GO_BASE=golang:1.26
 
 FROM ${BASE} AS build
 WORKDIR /src
@@ -46,6 +47,33 @@ ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
 VOLUME ["/run/outrigger"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
 ENTRYPOINT ["outrigger", "driver", "memory"]
+
+FROM ${GO_BASE} AS driver-bolt-build
+WORKDIR /src
+COPY drivers/bolt/go.mod drivers/bolt/go.sum ./
+RUN go mod download
+COPY drivers/bolt ./
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o /bin/outrigger-driver-bolt ./cmd/outrigger-driver-bolt \
+ && mkdir -p -m 0750 /volumes/data \
+ && mkdir -p -m 2770 /volumes/run/outrigger
+
+# A static binary and nothing else.
+FROM scratch AS driver-bolt
+COPY --from=driver-bolt-build /bin/outrigger-driver-bolt /bin/outrigger-driver-bolt
+COPY LICENSE /
+COPY --from=driver-bolt-build --chown=65532:65532 /volumes /
+ENV PATH=/bin \
+    OUTRIGGER_FILE=/data/meta.db \
+    OUTRIGGER_LISTEN=unix:///run/outrigger/meta.sock
+LABEL org.opencontainers.image.title="outrigger driver bolt" \
+      org.opencontainers.image.description="An Outrigger meta store in a bbolt file" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/outrigger-registry/outrigger"
+VOLUME ["/data", "/run/outrigger"]
+USER 65532:65532
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger-driver-bolt", "health"]
+ENTRYPOINT ["outrigger-driver-bolt"]
 
 FROM common AS registry
 ENV OUTRIGGER_HTTP_LISTEN=0.0.0.0:5000

@@ -215,7 +215,9 @@ func (s *Store) begin(options Options, makeNew bool) (err error) {
 			return fmt.Errorf("%s has no store id, and --read-only cannot give it one: start once without it", s.path)
 		}
 		s.id = newUUID()
-		options.Log.Info("the store has its id", "file", s.path, "store", s.id)
+		if !found.empty {
+			options.Log.Info("the store had no id and has one now", "file", s.path, "store", s.id)
+		}
 	}
 	s.notices = notices(s.path)
 	if options.ReadOnly || (s.id == found.id && s.outside == found.outside) {
