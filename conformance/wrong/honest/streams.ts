@@ -8,21 +8,32 @@ import { OutriggerError } from "../../../proto/errors.ts";
 export function requestsOf<Message>(
   call: Readable,
 ): (signal: AbortSignal, withinMs: number) => Promise<Message | undefined> {
-  const messages: AsyncIterator<Message> = call[Symbol.asyncIterator]();
+  const queue: (Message | undefined)[] = [];
+  let wake = () => {};
+  const received = (message: Message | undefined) => {
+    queue.push(message);
+    call.pause();
+    wake();
+  };
+  call.on("data", received).on("end", () => received(undefined));
   return (signal, withinMs) =>
     new Promise((resolve, reject) => {
-      const idle = () => reject(new OutriggerError("STREAM_IDLE", `nothing came within ${withinMs} ms`));
-      const timer = setTimeout(idle, withinMs);
-      const onAbort = () => reject(signal.reason);
+      const finish = (act: () => void) => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", onAbort);
+        wake = () => {};
+        act();
+      };
+      const onAbort = () => finish(() => reject(signal.reason));
+      const idle = new OutriggerError("STREAM_IDLE", `nothing came within ${withinMs} ms`);
+      const timer = setTimeout(() => finish(() => reject(idle)), withinMs);
       signal.addEventListener("abort", onAbort, { once: true });
-      if (signal.aborted) onAbort();
-      messages
-        .next()
-        .then(({ done, value }) => resolve(done ? undefined : value), reject)
-        .finally(() => {
-          clearTimeout(timer);
-          signal.removeEventListener("abort", onAbort);
-        });
+      wake = () => {
+        if (queue.length > 0) finish(() => resolve(queue.shift()));
+      };
+      if (signal.aborted) return onAbort();
+      wake();
+      if (queue.length === 0) call.resume();
     });
 }
 
