@@ -40,8 +40,8 @@ export interface TestScope {
   readonly context: Context;
   readonly recorder: Recorder;
   readonly notes: readonly string[];
-  /** Ends every call of the test. */
-  close(): void;
+  /** Ends every call of the test, and what it started. */
+  close(): Promise<void>;
   /** Takes away what lies under the test's prefix, and its uploads. Resolves with what could not be. */
   cleanUp(): Promise<string[]>;
 }
@@ -147,13 +147,12 @@ export function openScope(options: ContextOptions): TestScope {
     context,
     recorder,
     notes,
-    close() {
+    async close() {
       for (const wire of wires) wire.close();
-    },
-    async cleanUp() {
       for (const other of elsewhere) await other.close();
       for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
-      if (!first.control.running && first.control instanceof StartedDriver) return [];
+    },
+    async cleanUp() {
       if (!usedKeys && uploads.length === 0) return [];
       const ms = Math.min(CLEAN_UP_MS, timers.unaryMs);
       const wire = new Wire(first.target, new Recorder({ message() {}, answer() {} }));

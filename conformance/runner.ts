@@ -233,7 +233,7 @@ class Run {
       return error instanceof NotRun ? error : failed(error);
     } finally {
       over.abort(new KitError("the test is over"));
-      scope.close();
+      await scope.close();
       notes.push(...scope.notes);
       const left = await this.#cleanUp(scope);
       if (left !== undefined) this.notes.push(`${test.id} left something behind: ${left}`);
@@ -241,8 +241,13 @@ class Run {
   }
 
   async #cleanUp(scope: ReturnType<typeof openScope>): Promise<string | undefined> {
-    const left = await scope.cleanUp();
-    return left.length === 0 ? undefined : left.join("; ");
+    try {
+      await this.#running();
+      const left = await scope.cleanUp();
+      return left.length === 0 ? undefined : left.join("; ");
+    } catch (error) {
+      return messageOf(error);
+    }
   }
 
   /** The test's own work, ended by its time or by a stray fault. */
