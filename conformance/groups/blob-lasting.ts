@@ -6,7 +6,7 @@ import { names } from "./key-sets.ts";
 
 export const blobLastingTests: readonly Test[] = [
   {
-    id: "blob.durable.01",
+    id: "blob.durable.01/random",
     title: "what was acknowledged is there after kill -9: Puts, overwrites, Moves, Deletes",
     requires: { capability: "DURABLE", start: true },
     timeoutMs: 90_000,

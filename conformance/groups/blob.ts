@@ -7,6 +7,7 @@ import { blobListTests } from "./blob-list.ts";
 import { blobPutTests } from "./blob-put.ts";
 import { blobReadTests } from "./blob-read.ts";
 import { blobStatTests } from "./blob-stat.ts";
+import { blobModelTests } from "./models.ts";
 
 export const blob: Group = {
   name: "blob",
@@ -20,6 +21,7 @@ export const blob: Group = {
     ...blobPutTests,
     ...blobChangeTests,
     ...blobListTests,
+    ...blobModelTests,
     ...blobLastingTests,
   ],
 };
