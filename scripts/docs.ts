@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { cliPage } from "./docs/cli-page.ts";
+import { conformancePage } from "./docs/conformance-page.ts";
 import { driversPage } from "./docs/drivers-page.ts";
 import { errorsPage } from "./docs/errors-page.ts";
 import { limitsPage } from "./docs/limits-page.ts";
@@ -19,6 +20,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "limits.md": limitsPage,
   "cli.md": cliPage,
   "drivers.md": driversPage,
+  "conformance.md": conformancePage,
 };
 
 for (const [name, page] of Object.entries(pages)) {

@@ -114,11 +114,9 @@ export const handshake: Group = {
       title: "the limits that are told leave room for what the contract promises",
       async run(ctx) {
         for (const store of ctx.described.stores) {
-          const told = store.limits;
-          const { uploadTtlMs = 0, maxValueBytes = 0, persistStepBytes = 0 } = told ?? {};
+          // upload_ttl_ms belongs to blob.expiry.01.
+          const { maxValueBytes = 0, persistStepBytes = 0 } = store.limits ?? {};
           const kind = kindOf(store);
-          if (kind === "blob" && uploadTtlMs !== 0)
-            assert.ok(uploadTtlMs >= limits.uploadTtlMs, `upload_ttl_ms is ${uploadTtlMs}: less than 24 h`);
           if (kind === "blob")
             assert.ok(persistStepBytes >= 0 && Number.isSafeInteger(persistStepBytes), "persist_step_bytes is no size");
           if (kind === "meta" && maxValueBytes !== 0)

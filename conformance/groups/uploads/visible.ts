@@ -18,7 +18,7 @@ const MIB = 1024 * 1024;
 
 export const visibleTests: readonly Test[] = [
   {
-    id: "blob.visible.01",
+    id: "blob.visible.01/upload",
     title: "a commit becomes visible whole or not at all, to Stat, Read, List and Count",
     async run(ctx) {
       for (let round = 0; round < 3; round++) {
@@ -48,7 +48,7 @@ export const visibleTests: readonly Test[] = [
     },
   },
   {
-    id: "blob.visible.02",
+    id: "blob.visible.02/upload",
     title: "a Stat or Read that starts after a change was acknowledged sees it",
     async run(ctx) {
       const other = ctx.connect();
@@ -81,7 +81,7 @@ export const visibleTests: readonly Test[] = [
     },
   },
   {
-    id: "blob.visible.03",
+    id: "blob.visible.03/upload",
     title: "bytes under a key stay as they are whatever happens to other keys and uploads of the same bytes",
     async run(ctx) {
       const data = ctx.random.bytes(300_000);
