@@ -13,7 +13,7 @@ import type { Operation } from "../../proto/gen/outrigger/meta/v1/Operation.ts";
 import { assertAscii, assertKey, assertUploadId, invalidField } from "../../proto/keys.ts";
 import { limits } from "../../proto/limits.ts";
 import type { AnyMethod } from "../../proto/transport.ts";
-import type { BlobChange } from "./honest/blob-store.ts";
+import type { BlobChange, UploadRecord } from "./honest/blob-store.ts";
 import type { WriteSteps } from "./honest/meta-store.ts";
 import type { CommitSteps } from "./honest/uploads.ts";
 
@@ -31,7 +31,7 @@ interface WireHabits {
   /** @param asked `outrigger-store`, absent where the request has none. @throws WRONG_STORE, INVALID_FIELD */
   assertStore(asked: string | undefined, own: string): void;
   /** @param notAfterMs unix ms. @throws TOO_LATE */
-  assertInTime(notAfterMs: number): void;
+  assertInTime(notAfterMs: number, when: "arrival" | "effect"): void;
   /** `outrigger-now` */
   now(): string | undefined;
   /** `outrigger-contract` of what Describe says. */
@@ -56,6 +56,8 @@ interface ListHabits {
   order(one: string, other: string): number;
   /** Those after start_after, of all that begin with the prefix, in order. */
   following(inPrefix: readonly string[], startAfter: string): readonly string[];
+  /** How many of them one page holds. */
+  limit(asked: number): number;
   /** How many bytes of items one answer holds at most. */
   readonly pageBytes: number;
   more(onPage: number, following: number): boolean;
@@ -64,12 +66,16 @@ interface ListHabits {
 
 interface BlobHabits {
   stat(info: BlobInfo): BlobInfo;
+  /** Where a range begins. @throws OFFSET_MISMATCH */
+  rangeStart(asked: number, size: number): number;
   /** How many bytes of a range are sent. */
   bytesSent(length: number): number;
   /** What a chunk says of its place. */
   chunkOffset(rangeStart: number, sentBefore: number): number;
   readonly pieceBytes: number;
   sameEtag(there: string, asked: string): boolean;
+  /** Whether `if_absent` may go on. */
+  absent(there: BlobInfo | undefined): boolean;
   /** @param entry never the same twice */
   etag(entry: number, sizeBytes: number): string;
   /** @throws DIGEST_MISMATCH */
@@ -78,20 +84,32 @@ interface BlobHabits {
   deleted(asked: readonly string[], there: readonly string[]): string[];
 }
 
+/** How far a stream is. */
+export interface Position {
+  /** Where its first byte belongs. */
+  readonly base: number;
+  received: number;
+  persisted: number;
+}
+
 interface UploadHabits {
-  /** Whether a change is written to the folder before it is told. */
-  keeps(change: BlobChange): boolean;
-  /** An upload that nobody knows. @throws UPLOAD_NOT_FOUND */
-  unknown(id: string): never | { uploadId: string; persisted: number; idleMs: number };
+  /** What of a change is written to the folder; the rest is known to this process only. */
+  written(change: BlobChange): BlobChange;
+  /** An upload that nobody knows; what is answered makes it one that holds nothing. @throws UPLOAD_NOT_FOUND */
+  unknown(id: string, asked: "open" | "get"): { uploadId: string; persisted: number; idleMs: number };
   attemptIsNew(attempt: number, highest: number): boolean;
   /** What `opened` says is persisted. */
   opened(persisted: number): number;
   /** Whether a stream may still change its upload. */
   hasTurn(own: number, newest: number | undefined): boolean;
   /** @throws OFFSET_REQUIRED */
-  chunkOffset(chunk: Chunk, received: number): number;
+  chunkOffset(chunk: Chunk, stream: Position): number;
+  /** Whether progress is due. */
+  tells(untold: number, stepBytes: number): boolean;
   /** What progress says is persisted. */
-  told(why: "step" | "flush", stream: { received: number; persisted: number }, persist: () => number): number;
+  told(why: "step" | "flush", stream: Position, persist: () => number): number;
+  /** What else changes when an upload grows. `key`: the hint of open. */
+  grown(record: UploadRecord, key: string): BlobChange[];
   sizeAgrees(wanted: number, actual: number): boolean;
   commit(steps: CommitSteps): Promise<BlobInfo>;
   /** What a commit takes beside its work. */
@@ -118,7 +136,7 @@ interface MetaHabits {
 
 /** What the process does around its calls. */
 interface ProcessHabits {
-  /** Which of the stores it serves it tells of. */
+  /** Whether it leaves an empty folder alone, unless it is told to --init. */
   readonly refusesEmpty: boolean;
   /** Whether `--read-only` seals. */
   readonly seals: boolean;
@@ -164,16 +182,25 @@ export const honest: Habits = {
   list: {
     order: bytewise,
     following: (inPrefix, startAfter) => inPrefix.filter((key) => key > startAfter),
+    limit(asked) {
+      if (asked > limits.listItems) throw invalidField("limit", `${asked} is more than ${limits.listItems}`);
+      return asked === 0 ? limits.listItems : asked;
+    },
     pageBytes: limits.messageBytes - 64 * 1024,
     more: (onPage, following) => onPage < following,
     count: (exactly) => ({ count: exactly, exact: true }),
   },
   blob: {
     stat: (info) => info,
+    rangeStart(asked, size) {
+      if (asked <= size) return asked;
+      throw new OutriggerError("OFFSET_MISMATCH", `offset ${asked} is beyond the blob's ${size} bytes`);
+    },
     bytesSent: (length) => length,
     chunkOffset: (rangeStart, sentBefore) => rangeStart + sentBefore,
     pieceBytes: limits.preferredChunkBytes,
     sameEtag: (there, asked) => there === asked,
+    absent: (there) => there === undefined,
     etag: (entry) => String(entry),
     assertDigest(wanted, actual) {
       if (wanted === undefined || actual.includes(wanted)) return;
@@ -182,13 +209,15 @@ export const honest: Habits = {
     deleted: (asked, there) => [...new Set(asked)].filter((key) => there.includes(key)),
   },
   upload: {
-    keeps: () => true,
+    written: (change) => change,
     unknown(id) {
       throw new OutriggerError("UPLOAD_NOT_FOUND", `there is no upload ${id}`);
     },
     attemptIsNew: (attempt, highest) => attempt > highest,
     opened: (persisted) => persisted,
     hasTurn: (own, newest) => own === newest,
+    tells: (untold, stepBytes) => untold >= stepBytes,
+    grown: () => [],
     chunkOffset({ offset }) {
       if (offset === undefined) throw new OutriggerError("OFFSET_REQUIRED", "chunk.offset is absent");
       return offset;

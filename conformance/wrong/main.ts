@@ -4,7 +4,7 @@
  *   node --import tsx conformance/wrong/main.ts --folder DIR --listen ADDR [--init] [--read-only] [--wrong NAME]
  */
 import { parseArgs } from "node:util";
-import { honest } from "./habits.ts";
+import { honest, withChanges } from "./habits.ts";
 import { initDriver, startDriver } from "./honest/driver.ts";
 import { findWrong, wrongs } from "./wrongs.ts";
 
@@ -24,7 +24,7 @@ const say = (line: string) => process.stderr.write(`${line}\n`);
 async function main(): Promise<void> {
   const { values } = parseArgs({ options });
   if (values.list) {
-    for (const { name, wrong, caughtBy } of wrongs) say(`${name}: ${wrong} [${caughtBy.join(", ")}]`);
+    for (const { name, does, caughtBy } of wrongs) say(`${name}: ${does} [${caughtBy.join(", ")}]`);
     return;
   }
   const folder = values.folder ?? process.env["OUTRIGGER_FOLDER"];
@@ -36,7 +36,7 @@ async function main(): Promise<void> {
   const listen = values.listen ?? process.env["OUTRIGGER_LISTEN"];
   if (listen === undefined) throw new Error("--listen is missing: unix:///path/x.sock or host:port");
   const idleMs = values["stream-idle-ms"];
-  const habits = values.wrong === undefined ? honest : findWrong(values.wrong).habits();
+  const habits = values.wrong === undefined ? honest : withChanges(findWrong(values.wrong).changes());
   const driver = await startDriver({
     folder,
     listen,

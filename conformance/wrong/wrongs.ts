@@ -1,16 +1,45 @@
-import type { Habits } from "./habits.ts";
+/**
+ * Drivers that are wrong on purpose: each is the honest one with a habit or two exchanged, and names the rules whose tests
+ * must catch it. test/conformance/wrong.test.ts holds that they do, scripts/wrong-drivers.ts that nothing else does.
+ */
+import type { Group } from "../contract.ts";
+import type { Changes } from "./habits.ts";
+import { blobWrongs } from "./wrongs/blob.ts";
+import { listWrongs } from "./wrongs/list.ts";
+import { metaWrongs } from "./wrongs/meta.ts";
+import { processWrongs } from "./wrongs/process.ts";
+import { uploadWrongs } from "./wrongs/upload.ts";
+import { wireWrongs } from "./wrongs/wire.ts";
 
 export interface Wrong {
+  /** What --wrong takes. */
   readonly name: string;
-  /** One line. */
-  readonly wrong: string;
-  /** MUST ids. */
+  /** One line: what it does. */
+  readonly does: string;
+  /** Every rule (`MUST [id]`) whose tests fail on it, of the groups that it is tried with. */
   readonly caughtBy: readonly string[];
-  readonly habits: () => Habits;
+  /** Groups of the kit. */
+  readonly groups: readonly Group["name"][];
+  /** It shows only when it is killed, or told to start otherwise: the kit starts it. Default: no. */
+  readonly processes?: true;
+  /** Default: a short one, so that a driver that hangs is found soon. */
+  readonly patienceMs?: number;
+  /** Anew for each driver: some remember. */
+  readonly changes: () => Changes;
 }
-export const wrongs: readonly Wrong[] = [];
+
+export const wrongs: readonly Wrong[] = [
+  ...wireWrongs,
+  ...listWrongs,
+  ...blobWrongs,
+  ...uploadWrongs,
+  ...metaWrongs,
+  ...processWrongs,
+];
+
+/** @throws Error that lists what there is */
 export function findWrong(name: string): Wrong {
-  const found = wrongs.find((one) => one.name === name);
-  if (found === undefined) throw new Error(`there is no ${name}: ${wrongs.map((one) => one.name).join(", ")}`);
-  return found;
+  const found = wrongs.find((wrong) => wrong.name === name);
+  if (found !== undefined) return found;
+  throw new Error(`there is no wrong driver ${name}: ${wrongs.map((wrong) => wrong.name).join(", ")}`);
 }

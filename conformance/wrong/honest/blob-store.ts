@@ -85,7 +85,7 @@ export class BlobStore {
     this.journal = new Journal({
       folder: journalOf(folder),
       apply: (change) => this.#apply(change),
-      keeps: habits.upload.keeps,
+      written: habits.upload.written,
     });
   }
 
@@ -151,16 +151,14 @@ export class BlobStore {
   async *read(request: ReadRequest): AsyncGenerator<ReadResponse> {
     const { key, ifEtag } = request;
     this.#habits.fields.key(key);
-    const offset = assertSize("offset", request.offset ?? 0);
+    const asked = assertSize("offset", request.offset ?? 0);
     const limit = request.limit === undefined ? Number.POSITIVE_INFINITY : assertSize("limit", request.limit);
     const { blob, handle } = await this.#openBlob(key);
     try {
       if (ifEtag !== "" && !this.#habits.blob.sameEtag(blob.etag, ifEtag)) {
         throw new OutriggerError("ETAG_MISMATCH", `${key} has etag ${blob.etag}, not ${ifEtag}`);
       }
-      if (offset > blob.sizeBytes) {
-        throw new OutriggerError("OFFSET_MISMATCH", `offset ${offset} is beyond the ${blob.sizeBytes} bytes of ${key}`);
-      }
+      const offset = this.#habits.blob.rangeStart(asked, blob.sizeBytes);
       const length = Math.min(limit, blob.sizeBytes - offset);
       yield { part: "start", start: { info: this.info(key, blob), start: offset, length } };
       yield* this.#chunks(handle, offset, this.#habits.blob.bytesSent(length));
@@ -208,7 +206,8 @@ export class BlobStore {
     try {
       return this.journal.change((entry): Decision<BlobChange, BlobInfo> => {
         const there = this.#blobs.get(key);
-        if (ifAbsent && there !== undefined) throw new OutriggerError("KEY_EXISTS", `key ${key} exists`);
+        if (ifAbsent && !this.#habits.blob.absent(there && this.info(key, there)))
+          throw new OutriggerError("KEY_EXISTS", `key ${key} exists`);
         if (ifEtag !== "" && (there === undefined || !this.#habits.blob.sameEtag(there.etag, ifEtag))) {
           throw new OutriggerError("ETAG_MISMATCH", `${key} has etag ${there?.etag ?? "none"}, not ${ifEtag}`);
         }

@@ -1,6 +1,5 @@
 /** Checks of request fields that both stores share. Each throws INVALID_FIELD that names the field, or INVALID_KEY. */
 import { assertAscii, assertDigest, invalidField } from "../../../proto/keys.ts";
-import { limits } from "../../../proto/limits.ts";
 import type { Habits } from "../habits.ts";
 
 export interface PageRequest {
@@ -40,8 +39,7 @@ export function pageOf<Item>(
 ): Page<Item> {
   assertAscii("prefix", request.prefix);
   assertAscii("start_after", request.startAfter);
-  assertCount("limit", request.limit, limits.listItems);
-  const limit = request.limit === 0 ? limits.listItems : request.limit;
+  const limit = habits.limit(request.limit);
   const inPrefix = [...keys].filter((key) => key.startsWith(request.prefix)).sort(habits.order);
   const following = habits.following(inPrefix, request.startAfter);
   const items: Item[] = [];

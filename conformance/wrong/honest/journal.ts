@@ -11,8 +11,8 @@ export interface JournalOptions<Change> {
   readonly folder: string;
   /** Called with each change, in order, whoever made it. */
   readonly apply: (change: Change) => void;
-  /** Whether a change is kept in the folder, or (as in no honest driver) only in this process. */
-  readonly keeps?: (change: Change) => boolean;
+  /** What of a change is written to the folder; the rest (in no honest driver) is known to this process only. */
+  readonly written?: (change: Change) => Change;
 }
 
 /** What `decide` answers: the changes to make, all at one moment, and what the caller is told. */
@@ -49,9 +49,10 @@ export class Journal<Change> {
     for (;;) {
       this.catchUp();
       const { changes, result } = decide(this.#entries + 1);
-      const kept = changes.filter((change) => this.#options.keeps?.(change) ?? true);
-      if (kept.length > 0 && !this.#add(this.#entries + 1, kept)) continue;
-      if (kept.length > 0) this.#entries++;
+      if (changes.length === 0) return result;
+      const { written = (change: Change) => change } = this.#options;
+      if (!this.#add(this.#entries + 1, changes.map(written))) continue;
+      this.#entries++;
       for (const change of changes) this.#options.apply(change);
       return result;
     }

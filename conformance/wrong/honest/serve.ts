@@ -103,8 +103,8 @@ export function serve(served: Served, habits: Habits): Service {
     if (text === undefined) return { signal, assertInTime() {} };
     const notAfterMs = /^\d{1,15}$/.test(String(text)) ? Number(text) : Number.NaN;
     if (Number.isNaN(notAfterMs)) throw invalidField(headers.notAfter, `${text} is no time in unix ms`);
-    habits.wire.assertInTime(notAfterMs);
-    return { signal, assertInTime: () => habits.wire.assertInTime(notAfterMs) };
+    habits.wire.assertInTime(notAfterMs, "arrival");
+    return { signal, assertInTime: () => habits.wire.assertInTime(notAfterMs, "effect") };
   }
 
   /** Runs one call to its end. `failed` is told of its error, unless the caller has gone. */

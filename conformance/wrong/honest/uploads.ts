@@ -15,7 +15,7 @@ import type { Open } from "../../../proto/gen/outrigger/blob/v1/Open.ts";
 import type { UploadInfo } from "../../../proto/gen/outrigger/blob/v1/UploadInfo.ts";
 import { algorithmOf, invalidField, isAlgorithm } from "../../../proto/keys.ts";
 import { limits } from "../../../proto/limits.ts";
-import type { Habits } from "../habits.ts";
+import type { Habits, Position } from "../habits.ts";
 import type { BlobChange, BlobStore, UploadRecord } from "./blob-store.ts";
 import { assertCount, assertSize, digestField, type Page, pageOf } from "./fields.ts";
 import type { Decision } from "./journal.ts";
@@ -39,16 +39,15 @@ export interface Incoming {
 }
 
 /** A stream that has the turn on its upload until it is fenced. */
-interface Stream {
+interface Stream extends Position {
   readonly id: string;
+  /** The hint of open. */
+  readonly key: string;
   readonly fence: number;
   readonly algorithm: string;
-  readonly base: number;
   readonly part: string;
   readonly file: number;
   readonly abort: AbortController;
-  received: number;
-  persisted: number;
   untold: number;
   /** Resolves when a commit under way has ended. */
   committing: Promise<unknown> | undefined;
@@ -63,6 +62,8 @@ export interface CommitSteps {
   verify(): Promise<void>;
   /** Makes them visible, and ends the upload. @throws KEY_EXISTS, UPLOAD_FENCED, TOO_LATE */
   publish(): BlobInfo;
+  /** Takes back what was made visible. */
+  withdraw(): void;
   /** Only ends the upload. */
   forget(): void;
 }
@@ -118,18 +119,18 @@ export class Uploads {
     const algorithm = request.algorithm === "" ? "sha256" : request.algorithm;
     if (!isAlgorithm(algorithm)) throw invalidField("open.algorithm", `${algorithm} is neither sha256 nor sha512`);
     if (request.key !== "") this.#habits.fields.key(request.key);
-    this.#assertInTime(request.notAfterMs);
+    this.#assertInTime(request.notAfterMs, "arrival");
     // [blob.append.20] A commit in another process is fenced instead: the upload is then as it was.
     await Promise.allSettled([...this.#streams].filter((one) => one.id === id).map((one) => one.committing));
     const { fence, base } = this.#store.journal.change(
       (entry): Decision<BlobChange, { fence: number; base: number }> => {
         const there = this.#store.uploads.get(id);
-        if (there === undefined && !create) this.#habits.upload.unknown(id);
+        if (there === undefined && !create) this.#habits.upload.unknown(id, "open");
         const highest = there?.attempts[sender];
         if (highest !== undefined && !this.#habits.upload.attemptIsNew(attempt, highest)) {
           throw new OutriggerError("UPLOAD_FENCED", `attempt ${attempt} of ${sender} is not above ${highest}`);
         }
-        this.#assertInTime(request.notAfterMs);
+        this.#assertInTime(request.notAfterMs, "effect");
         const record: UploadRecord = {
           fence: entry,
           parts: there?.parts ?? [],
@@ -142,6 +143,7 @@ export class Uploads {
     const part = `${id}.${fence}`;
     const stream: Stream = {
       id,
+      key: request.key,
       fence,
       algorithm,
       base,
@@ -165,7 +167,7 @@ export class Uploads {
         const request = await incoming.next(signal, this.#idleMs);
         if (request?.step === "chunk" && request.chunk) {
           this.#chunk(stream, request.chunk);
-          if (stream.untold >= PERSIST_STEP_BYTES) await this.#tell(stream, send, "step");
+          if (this.#habits.upload.tells(stream.untold, PERSIST_STEP_BYTES)) await this.#tell(stream, send, "step");
         } else if (request === undefined || request.step === "flush") {
           await this.#tell(stream, send, "flush");
           if (request === undefined) return;
@@ -189,7 +191,7 @@ export class Uploads {
   #chunk(stream: Stream, chunk: Chunk): void {
     const { data } = chunk;
     assertCount("chunk.data", data.length, limits.chunkBytes);
-    const offset = this.#habits.upload.chunkOffset(chunk, stream.received);
+    const offset = this.#habits.upload.chunkOffset(chunk, stream);
     if (offset > stream.received) {
       this.#persist(stream);
       throw new OutriggerError("OFFSET_MISMATCH", `offset ${offset} is beyond the ${stream.received} bytes received`, {
@@ -217,7 +219,8 @@ export class Uploads {
         const parts = record.parts.filter(({ file }) => file !== stream.part);
         const part = { file: stream.part, sizeBytes: stream.received - stream.base };
         const grown = { ...record, parts: [...parts, part], usedMs: Date.now() };
-        return { changes: [{ kind: "upload", id: stream.id, record: grown }], result: undefined };
+        const also = this.#habits.upload.grown(grown, stream.key);
+        return { changes: [{ kind: "upload", id: stream.id, record: grown }, ...also], result: undefined };
       });
       stream.persisted = stream.received;
     }
@@ -235,7 +238,7 @@ export class Uploads {
     const { key, size } = commit;
     this.#habits.fields.key(key);
     const wanted = digestField(commit.digest);
-    this.#assertInTime(commit.notAfterMs);
+    this.#assertInTime(commit.notAfterMs, "arrival");
     this.#persist(stream);
     const record = this.#recordOf(stream);
     if (size !== undefined && !this.#habits.upload.sizeAgrees(assertSize("commit.size", size), stream.received)) {
@@ -280,11 +283,12 @@ export class Uploads {
           const same = there?.sizeBytes === stream.received && there.digests[0] === digests[0];
           if (there !== undefined && same) return { changes: [ended], result: store.info(key, there) };
           if (there !== undefined && ifAbsent) throw new OutriggerError("KEY_EXISTS", `key ${key} holds other content`);
-          this.#assertInTime(commit.notAfterMs);
+          this.#assertInTime(commit.notAfterMs, "effect");
           const blob = store.newBlob(entry, file, stream.received, digests);
           const changes = this.#habits.upload.committed([{ kind: "put", key, blob }, ended]);
           return { changes, result: store.info(key, blob) };
         }),
+      withdraw: () => store.journal.change(() => ({ changes: [{ kind: "deleted", key }], result: undefined })),
       forget: () => store.journal.change(() => ({ changes: [{ kind: "ended", id: stream.id }], result: undefined })),
     };
   }
@@ -309,7 +313,7 @@ export class Uploads {
     this.#habits.fields.uploadId(id);
     this.#store.journal.catchUp();
     const record = this.#store.uploads.get(id);
-    return record === undefined ? this.#habits.upload.unknown(id) : infoOf(id, record);
+    return record === undefined ? this.#habits.upload.unknown(id, "get") : infoOf(id, record);
   }
 
   list(startAfter: string, limit: number): Page<UploadInfo> {
@@ -343,8 +347,8 @@ export class Uploads {
     }
   }
 
-  #assertInTime(notAfterMs: number): void {
-    if (notAfterMs !== 0) this.#habits.wire.assertInTime(notAfterMs);
+  #assertInTime(notAfterMs: number, when: "arrival" | "effect"): void {
+    if (notAfterMs !== 0) this.#habits.wire.assertInTime(notAfterMs, when);
   }
 }
 

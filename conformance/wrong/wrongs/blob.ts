@@ -1,0 +1,79 @@
+/** Wrong about committed blobs: Stat, Read, Put, Delete. */
+import type { Wrong } from "../wrongs.ts";
+
+export const blobWrongs: readonly Wrong[] = [
+  {
+    name: "short-read",
+    does: "ends a Read with OK one byte early",
+    caughtBy: ["blob.read.03"],
+    groups: ["blob.read"],
+    changes: () => ({ blob: { bytesSent: (length) => Math.max(0, length - 1) } }),
+  },
+  {
+    name: "relative-offsets",
+    does: "tells a chunk's offset in the range instead of in the blob",
+    caughtBy: ["blob.read.02"],
+    groups: ["blob.read"],
+    changes: () => ({ blob: { chunkOffset: (_rangeStart, sentBefore) => sentBefore } }),
+  },
+  {
+    name: "large-chunks",
+    does: "sends chunks of 2 MiB",
+    caughtBy: ["blob.read.09"],
+    groups: ["blob.read"],
+    changes: () => ({ blob: { pieceBytes: 2 * 1024 * 1024 } }),
+  },
+  {
+    name: "offset-cut",
+    does: "cuts an offset beyond the end to the end",
+    caughtBy: ["blob.read.04"],
+    groups: ["blob.read"],
+    changes: () => ({ blob: { rangeStart: (asked, size) => Math.min(asked, size) } }),
+  },
+  {
+    name: "etag-ignored",
+    does: "minds no if_etag",
+    caughtBy: ["blob.put.04", "blob.read.06"],
+    groups: ["blob.read", "blob.put"],
+    changes: () => ({ blob: { sameEtag: () => true } }),
+  },
+  {
+    name: "if-absent-ignored",
+    does: "overwrites what is there despite if_absent",
+    caughtBy: ["blob.put.03"],
+    groups: ["blob.put"],
+    changes: () => ({ blob: { absent: () => true } }),
+  },
+  {
+    name: "etag-of-size",
+    does: "makes a blob's etag of its size",
+    caughtBy: ["blob.etag.01"],
+    groups: ["blob.etag"],
+    changes: () => ({ blob: { etag: (_entry, sizeBytes) => `s${sizeBytes}` } }),
+  },
+  {
+    name: "stat-disagrees",
+    does: "tells another size in Stat than Read gives",
+    caughtBy: ["blob.stat.03"],
+    groups: ["blob.stat"],
+    changes: () => ({ blob: { stat: (info) => ({ ...info, size: info.size + 1 }) } }),
+  },
+  {
+    name: "put-unchecked",
+    does: "does not check a Put's digest",
+    caughtBy: ["blob.put.02"],
+    groups: ["blob.put"],
+    changes: () => ({ blob: { assertDigest() {} } }),
+  },
+  {
+    name: "deletes-below",
+    does: "deletes what lies below a key too",
+    caughtBy: ["blob.delete.02"],
+    groups: ["blob.delete"],
+    changes: () => ({
+      blob: {
+        deleted: (asked, there) => there.filter((key) => asked.some((one) => key === one || key.startsWith(`${one}/`))),
+      },
+    }),
+  },
+];

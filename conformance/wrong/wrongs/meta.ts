@@ -1,0 +1,76 @@
+/** Wrong about the atomic store. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { hasReason, OutriggerError } from "../../../proto/errors.ts";
+import type { Wrong } from "../wrongs.ts";
+
+export const metaWrongs: readonly Wrong[] = [
+  {
+    name: "condition-races",
+    does: "checks conditions first and applies a moment later",
+    caughtBy: ["meta.write.03"],
+    groups: ["meta.write"],
+    changes: () => ({
+      meta: {
+        async write(operations, steps) {
+          steps.check(operations);
+          await sleep(5);
+          return steps.apply(operations);
+        },
+      },
+    }),
+  },
+  {
+    name: "write-in-part",
+    does: "applies a Write's operations one after another up to the first whose condition does not hold",
+    caughtBy: ["meta.write.01"],
+    groups: ["meta.write"],
+    changes: () => ({
+      meta: {
+        async write(operations, steps) {
+          const etags: string[] = [];
+          for (const [index, operation] of operations.entries()) {
+            try {
+              etags.push(...steps.checkAndApply([operation]));
+            } catch (error) {
+              if (!hasReason(error, "CONDITION_FAILED")) throw error;
+              throw new OutriggerError("CONDITION_FAILED", error.message, { metadata: { index: String(index) } });
+            }
+          }
+          return etags;
+        },
+      },
+    }),
+  },
+  {
+    name: "half-write-seen",
+    does: "reads a Get's keys one after another, while Writes go on",
+    caughtBy: ["meta.get.03"],
+    groups: ["meta.get"],
+    changes: () => ({
+      meta: {
+        async get(keys, read) {
+          const items = [];
+          for (const key of keys) {
+            items.push(...read([key]));
+            await sleep(1);
+          }
+          return items;
+        },
+      },
+    }),
+  },
+  {
+    name: "etag-again",
+    does: "counts a key's etags from the beginning again after a delete",
+    caughtBy: ["meta.etag.01"],
+    groups: ["meta.etag"],
+    changes: () => ({ meta: { etag: (_entry, _key, before) => String(Number(before ?? 0) + 1) } }),
+  },
+  {
+    name: "any-etag",
+    does: "takes any etag for the key's",
+    caughtBy: ["meta.write.02", "meta.write.03"],
+    groups: ["meta.write"],
+    changes: () => ({ meta: { sameEtag: () => true } }),
+  },
+];
