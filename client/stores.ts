@@ -11,6 +11,7 @@ import type { BlobStore, ConnectOptions, MetaStore, StoreHealth, Stores, StoreTa
 import { grpcTransport } from "./grpc.ts";
 import type { StoreKind } from "./handshake.ts";
 import { DriverMetaStore } from "./meta-store.ts";
+import { type ObserveCall, observed } from "./observed.ts";
 import { checkPair, pairKey } from "./pair.ts";
 import type { CompatCode } from "./versions.ts";
 
@@ -23,6 +24,8 @@ export interface ConnectParts {
   readonly random?: () => number;
   /** How an address becomes calls; default: gRPC. A simulation gives its own. */
   readonly transport?: (target: StoreTarget) => Transport;
+  /** Told of every call to a driver when it has ended. */
+  readonly onCall?: ObserveCall;
   /** Code for older drivers. */
   readonly compat?: readonly CompatCode[];
 }
@@ -141,10 +144,11 @@ class ConnectedStores implements Stores {
   }
 
   #channel(kind: StoreKind, target: StoreTarget): StoreChannel {
-    const { log, compat } = this.#parts;
+    const { log, compat, onCall } = this.#parts;
     const clock = this.#clock;
+    const transport = this.#parts.transport?.(target) ?? grpcTransport(target, { clock, log });
     return new StoreChannel({
-      transport: this.#parts.transport?.(target) ?? grpcTransport(target, { clock, log }),
+      transport: onCall === undefined ? transport : observed(transport, clock, onCall),
       clock,
       random: this.#parts.random ?? systemRandom,
       log,

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { ConnectOptions, Stores } from "../client/contract.ts";
+import type { ObserveCall } from "../client/observed.ts";
 import { type Clock, sleep, systemClock } from "../proto/clock.ts";
 import { OutriggerError } from "../proto/errors.ts";
 import { createOpenAuthenticator } from "./auth/basic.ts";
@@ -30,7 +31,10 @@ export interface StartableRepositories extends Repositories {
 
 /** What a registry is made of; tests put in their own. */
 export interface RegistryParts {
-  connect(options: ConnectOptions, parts: { readonly log: Logger; readonly clock: Clock }): Stores;
+  connect(
+    options: ConnectOptions,
+    parts: { readonly log: Logger; readonly clock: Clock; readonly onCall: ObserveCall },
+  ): Stores;
   createRepositories(options: {
     readonly stores: Stores;
     readonly mode: "one" | "many";
@@ -91,7 +95,12 @@ export async function startWith(
   const tls = await loadTls(config);
 
   const traffic: Traffic = { bytesIn: 0, bytesOut: 0, uploadsOpen: 0, pullsOpen: 0 };
-  const stores = parts.connect(connectOptions(config, coreVersion), { log, clock });
+  const metrics = createMetrics(traffic, () => stores.health());
+  const stores: Stores = parts.connect(connectOptions(config, coreVersion), {
+    log,
+    clock,
+    onCall: metrics.observeStoreCall,
+  });
   const repositories = parts.createRepositories({
     stores,
     mode: config.cores,
@@ -101,7 +110,6 @@ export async function startWith(
   });
   let serving: Backend["serving"];
   const readiness = createReadiness({ clock, health: () => stores.health(), serving: () => serving !== undefined });
-  const metrics = createMetrics(traffic, () => stores.health());
   const { enabled, listen: metricsListen } = config.http.metrics;
   const handler = createHandler({
     backend: () => ({ serving, authenticator, readOnly: config.readOnly, redirect: redirectOf(config, stores) }),

@@ -1,6 +1,7 @@
 /** Prometheus metrics. What runs on every request counts in plain numbers or one observation. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { StoreHealth } from "../../client/contract.ts";
+import type { ObservedCall } from "../../client/observed.ts";
 import type { Traffic } from "./exchange.ts";
 
 export interface RequestMetrics {
@@ -8,6 +9,7 @@ export interface RequestMetrics {
 }
 
 export interface Metrics extends RequestMetrics {
+  observeStoreCall(call: ObservedCall): void;
   readonly contentType: string;
   render(): Promise<string>;
 }
@@ -22,6 +24,13 @@ export function createMetrics(traffic: Traffic, health: () => readonly StoreHeal
     help: "Time from a request's head to its answer's end; its count is the number of requests.",
     labelNames: ["route", "method", "status"],
     buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600],
+    registers: [registry],
+  });
+  const storeCalls = new Histogram({
+    name: "outrigger_store_call_duration_seconds",
+    help: "Time of a call to a driver; reason is why it failed, empty where it did not.",
+    labelNames: ["method", "reason"],
+    buckets: [0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5, 30],
     registers: [registry],
   });
   counter(registry, "outrigger_http_body_received_bytes_total", "Bytes of request bodies.", () => traffic.bytesIn);
@@ -40,6 +49,9 @@ export function createMetrics(traffic: Traffic, health: () => readonly StoreHeal
   return {
     observe(route, method, status, durationMs) {
       durations.observe({ route, method: METHODS.has(method) ? method : "other", status }, durationMs / 1000);
+    },
+    observeStoreCall({ method, reason = "", durationMs }) {
+      storeCalls.observe({ method, reason }, durationMs / 1000);
     },
     contentType: registry.contentType,
     render: () => registry.metrics(),

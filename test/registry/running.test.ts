@@ -11,6 +11,7 @@ import type { TLSSocket } from "node:tls";
 import { promisify } from "node:util";
 import { hashSync } from "bcryptjs";
 import { pino } from "pino";
+import type { ObserveCall } from "../../client/observed.ts";
 import { OutriggerError } from "../../proto/errors.ts";
 import { type Config, checkConfig } from "../../registry/config.ts";
 import { type RunningRegistry, startWith } from "../../registry/running.ts";
@@ -24,12 +25,15 @@ interface World {
   readonly clock: FakeClock;
   readonly lines: Record<string, unknown>[];
   readonly folder: string;
+  /** One for each start: told of calls to the stores. */
+  readonly observers: ObserveCall[];
   start(input?: object): Promise<RunningRegistry>;
   config(input?: object): Config;
 }
 
 async function world(t: TestContext): Promise<World> {
   const stores = fakeStores();
+  const observers: ObserveCall[] = [];
   const repositories = fakeRepositories();
   const clock = fakeClock();
   const lines: Record<string, unknown>[] = [];
@@ -40,7 +44,10 @@ async function world(t: TestContext): Promise<World> {
     checkConfig({ http: { listen: "127.0.0.1:0" }, stores: { blobs: { address: "unix:///one.sock" } }, ...input });
   const start = async (input?: object) => {
     const parts = {
-      connect: () => stores,
+      connect: (_: unknown, { onCall }: { onCall: ObserveCall }) => {
+        observers.push(onCall);
+        return stores;
+      },
       createRepositories: (options: { locationSecret?: Buffer }) => ({
         ...repositories,
         start: () => stores.ready(),
@@ -58,7 +65,7 @@ async function world(t: TestContext): Promise<World> {
     });
     return registry;
   };
-  return { stores, repositories, clock, lines, folder, config, start };
+  return { stores, repositories, clock, lines, folder, observers, config, start };
 }
 
 async function get(url: string, authorization?: string): Promise<{ status: number; body: string }> {
@@ -119,15 +126,20 @@ test("/readyz: false after three looks at a store that is away, true as soon as 
 });
 
 test("/metrics: with the API, on a listener of its own, or not at all", async (t) => {
-  const { stores, start } = await world(t);
+  const { stores, start, observers } = await world(t);
   stores.accept();
   const together = await start();
   await get(`${together.address}/v2/_catalog`);
   await get(`${together.address}/v2/a/manifests/x`);
+  const [observe] = observers;
+  observe?.({ method: "meta.Get", durationMs: 3 });
+  observe?.({ method: "blob.Append", durationMs: 700, reason: "UPLOAD_FENCED" });
   const { body } = await get(`${together.address}/metrics`);
   assert.match(body, /outrigger_http_request_duration_seconds_count\{route="catalog",method="GET",status="200"\} 1/);
   assert.match(body, /outrigger_http_request_duration_seconds_count\{route="manifest",method="GET",status="404"\} 1/);
   assert.match(body, /outrigger_store_ready\{kind="meta"\} 1/);
+  assert.match(body, /outrigger_store_call_duration_seconds_bucket\{le="0.01",method="meta.Get",reason=""\} 1/);
+  assert.match(body, /outrigger_store_call_duration_seconds_sum\{method="blob.Append",reason="UPLOAD_FENCED"\} 0.7/);
   assert.match(body, /outrigger_http_body_sent_bytes_total [1-9]/);
 
   const apart = await start({ http: { listen: "127.0.0.1:0", metrics: { listen: "127.0.0.1:0" } } });
