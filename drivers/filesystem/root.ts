@@ -2,7 +2,7 @@
 import { OutriggerError } from "../../proto/errors.ts";
 import { type Disk, type DiskFile, type DiskLock, DiskLocked, isErrno } from "./disk.ts";
 import type { Folders } from "./folders.ts";
-import { BLOBS, IDS, LOCK, LOG, ownFolders, parentOf, REPOSITORIES, TEMPORARY } from "./layout.ts";
+import { BLOBS, IDS, LOCK, LOG, OWN, ownFolders, parentOf, REPOSITORIES, TEMPORARY } from "./layout.ts";
 
 export interface StoreIds {
   readonly blob: string;
@@ -18,9 +18,14 @@ export async function assertServable(disk: Disk, folders: Folders, root: string)
   if ((await disk.facts(IDS))?.kind === "file") return;
   if ((await disk.facts(DISTRIBUTION))?.kind === "folder") return;
   if ((await disk.facts(LOG))?.kind === "folder" && (await disk.entries(LOG)).length > 0) return;
+  // Its own folder may be there without anything in it: an --init that did not come to its end.
+  const entries = await disk.entries("");
+  const foreign = entries.find(({ name, kind }) => kind !== "other" && name !== OWN && name !== "lost+found");
   throw new OutriggerError(
     "NOT_INITIALISED",
-    `${root} is empty: if it is the right folder (and mounted), run the driver once with --init`,
+    foreign === undefined
+      ? `${root} is empty: if it is the right folder (and mounted), run the driver once with --init`
+      : `${root} holds other things (${JSON.stringify(foreign.name)}) and no registry: name the right folder, or run the driver once with --init to begin a registry beside them`,
   );
 }
 

@@ -69,8 +69,13 @@ test("of many that take over from a dead process exactly one does", { timeout: 6
 
 test("an empty root is refused until it is initialised; one with data is adopted", async (t) => {
   const root = tempRoot(t);
-  await assert.rejects(openFilesystemDriver({ root }, deps), { reason: "NOT_INITIALISED", message: /--init/ });
+  const refused = (message: RegExp) =>
+    assert.rejects(openFilesystemDriver({ root }, deps), { reason: "NOT_INITIALISED", message });
+  await refused(/is empty.*--init/);
   assert.deepEqual(readdirSync(root), [], "nothing was written");
+  mkdirSync(path.join(root, "photos"));
+  await refused(/holds other things \("photos"\).*--init/);
+  assert.deepEqual(readdirSync(root), ["photos"], "nothing was written");
   mkdirSync(path.join(root, "docker/registry/v2/blobs"), { recursive: true });
   const driver = await openFilesystemDriver({ root }, deps);
   const { blob, meta } = storesOf(driver);
