@@ -32,6 +32,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./commands/conformance.ts"),
   },
   { name: "call", summary: "make any call to a driver by hand", load: () => import("./commands/call.ts") },
+  {
+    name: "tap",
+    summary: "show, record and replay the calls between a registry and its driver",
+    load: () => import("./commands/tap.ts"),
+  },
   { name: "config", summary: "check or print a registry's configuration", load: () => import("./commands/config.ts") },
   {
     name: "index",

@@ -46,7 +46,7 @@ export interface Listening {
 
 /** @throws UsageError */
 export async function listen(
-  server: GrpcServer,
+  server: Pick<GrpcServer, "bind">,
   address: ListenAddress,
   credentials: ServerCredentials,
 ): Promise<Listening> {
@@ -61,7 +61,11 @@ export async function listen(
 }
 
 /** [process.listen.02] The socket gets its mode before it gets its name: nobody else ever sees it open to all. */
-async function listenUnix(server: GrpcServer, path: string, credentials: ServerCredentials): Promise<Listening> {
+async function listenUnix(
+  server: Pick<GrpcServer, "bind">,
+  path: string,
+  credentials: ServerCredentials,
+): Promise<Listening> {
   await assertFolder(path);
   await assertFree(path);
   const early = `${path}.new`;
