@@ -25,10 +25,21 @@ type driverFactory struct{}
 func (driverFactory) Create(ctx context.Context, parameters map[string]any) (storagedriver.StorageDriver, error) {
 	config, err := ParseConfig(parameters)
 	if err != nil {
-		return nil, err
+		return nil, &StartError{err}
 	}
-	return New(ctx, config)
+	d, err := New(ctx, config)
+	if err != nil {
+		return nil, &StartError{err}
+	}
+	return d, nil
 }
+
+// StartError says in a sentence why a registry does not start with this driver. distribution panics with it.
+type StartError struct{ Reason error }
+
+func (e *StartError) Error() string { return driverName + ": " + e.Reason.Error() }
+
+func (e *StartError) Unwrap() error { return e.Reason }
 
 // driver is the StorageDriver behind distribution's own checks of paths and offsets.
 type driver struct {

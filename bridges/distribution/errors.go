@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
@@ -73,6 +74,18 @@ func asDriverError(err error) error {
 		}
 	}
 	return result
+}
+
+// isForeign says whether an answer to the handshake shows that no driver is there: nothing answers so that speaks gRPC.
+func (e *driverError) isForeign() bool {
+	if e.reason != "" {
+		return false
+	}
+	switch e.code {
+	case codes.Unimplemented, codes.Internal, codes.Unknown:
+		return true
+	}
+	return strings.Contains(e.message, "looked like an HTTP/1")
 }
 
 func reasonOf(err error) string {

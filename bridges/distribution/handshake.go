@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	handshakev1 "github.com/outrigger-registry/outrigger/bridges/distribution/internal/gen/outrigger/handshake/v1"
@@ -157,7 +156,7 @@ func greet[Request, Response any](
 	received := time.Now()
 	if err != nil {
 		failure := asDriverError(err)
-		if said, ok := failure.(*driverError); ok && said.code == codes.Unimplemented {
+		if said, ok := failure.(*driverError); ok && said.isForeign() {
 			return nil, "", refused("what answers at %s is not an Outrigger driver: %s", s.address, said.message)
 		}
 		return nil, "", failure

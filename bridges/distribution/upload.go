@@ -52,10 +52,14 @@ const (
 	committing
 )
 
+// piece is bytes that the driver has not persisted yet, in a buffer that is used again afterwards.
 type piece struct {
 	offset int64
 	data   []byte
+	buffer *[pieceBytes]byte
 }
+
+var buffers = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
 
 // upload is one turn of writing to an upload. Streams break and the writer does not notice: what the driver has not
 // persisted yet is kept and sent again over the next stream.
@@ -69,8 +73,9 @@ type upload struct {
 	patience *patience
 	// For the budget, which must not wait for mu.
 	failed atomic.Bool
-	// Bytes of a piece that is not full yet; the writer's alone.
-	tail    []byte
+	// The piece that is not full yet; the writer's alone.
+	tail    *[pieceBytes]byte
+	inTail  int
 	started bool
 	ended   chan struct{}
 
@@ -121,12 +126,12 @@ func (b *blobStore) newUpload(ctx context.Context, plan uploadPlan) *upload {
 func (u *upload) Write(data []byte) (int, error) {
 	for taken := 0; taken < len(data); {
 		if u.tail == nil {
-			u.tail = make([]byte, 0, pieceBytes)
+			u.tail = buffers.Get().(*[pieceBytes]byte)
 		}
-		count := min(len(data)-taken, pieceBytes-len(u.tail))
-		u.tail = append(u.tail, data[taken:taken+count]...)
+		count := copy(u.tail[u.inTail:], data[taken:])
+		u.inTail += count
 		taken += count
-		if len(u.tail) == pieceBytes {
+		if u.inTail == pieceBytes {
 			if err := u.push(); err != nil {
 				return taken, err
 			}
@@ -138,11 +143,11 @@ func (u *upload) Write(data []byte) (int, error) {
 // push hands the tail over.
 func (u *upload) push() error {
 	u.start()
-	data := u.tail
-	u.tail = nil
-	if len(data) == 0 {
+	if u.inTail == 0 {
 		return u.failure()
 	}
+	buffer, data := u.tail, u.tail[:u.inTail]
+	u.tail, u.inTail = nil, 0
 	if !u.store.budget.take(int64(len(data)), u) {
 		return u.failure()
 	}
@@ -157,7 +162,7 @@ func (u *upload) push() error {
 		u.store.budget.give(int64(len(data)))
 		return u.err
 	}
-	u.held = append(u.held, piece{u.end, data})
+	u.held = append(u.held, piece{u.end, data, buffer})
 	u.end += int64(len(data))
 	u.changed.Broadcast()
 	return nil
@@ -566,7 +571,8 @@ func (u *upload) drop(persisted int64) {
 	gone := 0
 	for gone < len(u.held) && u.held[gone].offset+int64(len(u.held[gone].data)) <= persisted {
 		freed += int64(len(u.held[gone].data))
-		u.held[gone].data = nil
+		buffers.Put(u.held[gone].buffer)
+		u.held[gone] = piece{}
 		gone++
 	}
 	u.held = u.held[gone:]

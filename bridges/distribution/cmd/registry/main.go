@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/distribution/distribution/v3/registry"
@@ -19,10 +20,22 @@ import (
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/middleware/rewrite"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/s3-aws"
 
-	_ "github.com/outrigger-registry/outrigger/bridges/distribution"
+	outrigger "github.com/outrigger-registry/outrigger/bridges/distribution"
 )
 
 func main() {
+	defer func() {
+		failure := recover()
+		if failure == nil {
+			return
+		}
+		// A configuration or a driver that cannot be used is the operator's to mend: a sentence, not a stack.
+		if refusal, ok := failure.(*outrigger.StartError); ok {
+			fmt.Fprintf(os.Stderr, "registry: %v\n", refusal)
+			os.Exit(1)
+		}
+		panic(failure)
+	}()
 	if err := registry.RootCmd.Execute(); err != nil {
 		os.Exit(1)
 	}

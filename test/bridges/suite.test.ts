@@ -1,0 +1,55 @@
+/**
+ * distribution's own driver suite through bridges/distribution. By hand, against drivers that run already:
+ * OUTRIGGER_SUITE_BLOBS=ADDR OUTRIGGER_SUITE_META=ADDR npm test -- test/bridges/suite.test.ts
+ */
+import assert from "node:assert/strict";
+import { after, describe, it } from "node:test";
+import { type Addresses, distributionSuite } from "../helpers/bridge.ts";
+import { initialiseRoot, startDriver } from "../helpers/outrigger.ts";
+import { Scope } from "../helpers/processes.ts";
+import { tempFolder } from "../helpers/temp.ts";
+import { missing } from "../helpers/tools.ts";
+
+/** Of registry/storage/driver/testsuites in distribution v3.1.2. */
+const TESTS = 36;
+const LARGE = "TestWriteReadLargeStreams";
+
+const given = process.env["OUTRIGGER_SUITE_BLOBS"];
+const givenMeta = process.env["OUTRIGGER_SUITE_META"];
+
+async function passes(addresses: Addresses): Promise<void> {
+  const { passed, failed, skipped, output } = await distributionSuite(addresses, { short: true });
+  assert.deepEqual(failed, [], output);
+  assert.deepEqual(skipped, [LARGE], "what -short leaves out");
+  assert.equal(new Set(passed).size, TESTS - 1, `${passed.length} tests ran`);
+}
+
+async function filesystem(scope: Scope): Promise<string> {
+  const root = tempFolder(scope, "root");
+  await initialiseRoot(root);
+  return (await startDriver(scope, { root })).address;
+}
+
+describe("distribution's driver suite", { skip: missing("bridge-tests"), concurrency: true }, () => {
+  const scope = new Scope();
+  after(scope.close);
+
+  if (given !== undefined) {
+    it(`passes on ${given}`, () => passes({ blobs: given, ...(givenMeta === undefined ? {} : { meta: givenMeta }) }));
+    return;
+  }
+
+  it("passes on the filesystem driver", async () => {
+    await passes({ blobs: await filesystem(scope) });
+  });
+
+  it("passes on the memory driver", async () => {
+    await passes({ blobs: (await startDriver(scope, { driver: "memory" })).address });
+  });
+
+  it("passes with its stream of 5 GB on the filesystem driver", async () => {
+    const { passed, failed, output } = await distributionSuite({ blobs: await filesystem(scope) }, { run: LARGE });
+    assert.deepEqual(failed, [], output);
+    assert.deepEqual(passed, [LARGE]);
+  });
+});
