@@ -10,6 +10,8 @@ export interface Narration {
   end(result: RunResult): void;
 }
 
+const MOST_LINES = 12;
+
 const words: Readonly<Record<State & ProfileState, string>> = {
   passed: "passed",
   failed: "FAILED",
@@ -18,13 +20,13 @@ const words: Readonly<Record<State & ProfileState, string>> = {
 };
 
 /** On a terminal: what runs now, and of each group what is to be looked at. Else: a line for each test. */
-export function startNarration(stream: NodeJS.WriteStream = process.stdout): Narration {
+export function startNarration(seed: number, stream: NodeJS.WriteStream = process.stdout): Narration {
   const progress = stream.isTTY ? startProgress(process.stderr) : undefined;
   return {
     tell(event) {
       switch (event.type) {
         case "described":
-          print(describedLine(event));
+          print(`${describedLine(event)}; seed ${seed}`);
           break;
         case "group":
           if (progress === undefined) print("", event.group.name);
@@ -66,8 +68,15 @@ function testLines({ test, title, state, why, failure, tookMs, notes }: TestResu
   return [
     `  ${words[state].padEnd(11)} ${test}: ${title} (${told})`,
     ...notes.map((note) => `              ${note}`),
-    ...(failure === undefined ? [] : failure.message.split("\n").map((line) => `              ${line}`)),
+    ...(failure === undefined ? [] : shortened(failure.message).map((line) => `              ${line}`)),
   ];
+}
+
+/** The difference of two long lists is for the report. */
+function shortened(message: string): string[] {
+  const lines = message.split("\n").filter((line) => line.trim() !== "");
+  if (lines.length <= MOST_LINES) return lines;
+  return [...lines.slice(0, MOST_LINES), `… ${lines.length - MOST_LINES} more lines: --report DIR has all of it`];
 }
 
 /** Of a group only what is not as it should be. */

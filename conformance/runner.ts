@@ -52,6 +52,8 @@ export type RunEvent =
   | { readonly type: "result"; readonly group: Group; readonly result: TestResult }
   | { readonly type: "group-result"; readonly result: GroupResult };
 
+const DESCRIBE_MS = 2_000;
+
 export function timersOf(patienceMs: number | undefined): Timers {
   if (patienceMs !== undefined) return { unaryMs: patienceMs, listMs: patienceMs, streamMs: patienceMs };
   return { unaryMs: 10_000, listMs: 30_000, streamMs: 30_000 };
@@ -308,8 +310,10 @@ class Run {
 
   async #describe(peer: PeerState) {
     const wire = new Wire(peer.target, new Recorder(this.#observations.during("Describe")));
+    // All else depends on it: a small --patience is not meant for it.
+    const timers = { ...this.#timers, unaryMs: Math.max(this.#timers.unaryMs, DESCRIBE_MS) };
     try {
-      const calls = callsOn(wire, { timers: this.#timers, storeId: () => undefined });
+      const calls = callsOn(wire, { timers, storeId: () => undefined });
       return await calls.handshake.describe(describeRequest(this.#options.version));
     } finally {
       wire.close();

@@ -70,7 +70,7 @@ async function conformance(addresses: readonly string[], options: Options): Prom
   const onSignal = () => interrupt.abort(new Failure("interrupted"));
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   try {
-    const narration = startNarration();
+    const narration = startNarration(seed);
     const run: RunOptions = {
       groups,
       targets: targetsOf(addresses, options, sockets),
@@ -87,7 +87,6 @@ async function conformance(addresses: readonly string[], options: Options): Prom
       ...(patienceMs === undefined ? {} : { patienceMs }),
       ...(options.localRoot === undefined ? {} : { localRoot: resolve(options.localRoot) }),
     };
-    print(`seed ${seed}`);
     const result = await runKit(run);
     narration.end(result);
     if (options.report !== undefined) print(...(await writeReports(options.report, result)));
