@@ -55,7 +55,8 @@ function group(name: string, how: Partial<Group> = {}): Group {
 
 export const groups: readonly Group[] = [
   group("unit", { needsTools: false }),
-  group("go"),
+  // distribution's driver suite writes and reads 5 GB in one of its tests.
+  group("go", { timeoutMs: 600_000 }),
   group("e2e", { timeoutMs: 600_000 }),
   // Alone: how long a driver is away between two kills decides what its clients have to bear.
   group("faults", { timeoutMs: 900_000, concurrency: 1 }),
