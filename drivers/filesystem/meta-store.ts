@@ -22,6 +22,7 @@ import { isLink } from "./layout.ts";
 import type { LinkFiles } from "./links.ts";
 import type { LinkState, LogRecord } from "./records.ts";
 import type { Item, State } from "./state.ts";
+import { kept } from "./values.ts";
 
 const PARALLEL = 8;
 /** Links are made durable as files once Writes have been quiet for so long: the disk is theirs first. */
@@ -147,7 +148,7 @@ export class Meta {
         return "";
       }
       // A copy: the caller's buffer is part of a larger message.
-      const item = { value: Buffer.from(operation.value), etag: this.state.nextEtag++ };
+      const item = { value: kept(operation.value), etag: this.state.nextEtag++ };
       changes.push({ key: operation.key, value: item.value });
       this.#overlay.set(operation.key, item);
       return etagOf(item);

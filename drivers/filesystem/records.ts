@@ -1,4 +1,5 @@
 /** What the log holds, as bytes. Numbers are little-endian; keys are ASCII of at most 1024 bytes. */
+import { kept } from "./values.ts";
 
 /** How a link's file looked when it was last known. */
 export interface LinkFacts {
@@ -244,7 +245,7 @@ class Unpacker {
 
   /** A copy: the buffer that it was read from is large. */
   bytes(): Buffer {
-    return Buffer.from(this.#slice());
+    return kept(this.#slice());
   }
 
   #slice(): Buffer {
