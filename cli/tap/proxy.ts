@@ -9,14 +9,13 @@ import {
   connect as connectHttp2,
   constants,
   createServer,
-  type Http2Server,
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
   type ServerStreamResponseOptions,
 } from "node:http2";
-import type { Socket } from "node:net";
+import { createServer as createTcpServer, type Server, type Socket } from "node:net";
 
 /** Who sees one call. Nothing it does may change it, except that `room` holds it back. */
 export interface CallSeen {
@@ -39,7 +38,8 @@ export interface ProxyParts {
 }
 
 export interface Proxy {
-  readonly server: Http2Server;
+  /** To be told where to listen. */
+  readonly server: Server;
   /** Every connection ends; resolves when they have. */
   close(): Promise<void>;
 }
@@ -53,36 +53,46 @@ const SETTINGS = { initialWindowSize: STREAM_WINDOW_BYTES };
 const SESSION_MEMORY_MB = 1024;
 
 export function createProxy(parts: ProxyParts): Proxy {
-  const server = createServer({ settings: SETTINGS, maxSessionMemory: SESSION_MEMORY_MB });
-  const sessions = new Set<ServerHttp2Session>();
-  server.on("session", (core) => {
-    sessions.add(core);
-    core.once("close", () => sessions.delete(core));
-    join(core, parts);
+  const sessions = createServer({ settings: SETTINGS, maxSessionMemory: SESSION_MEMORY_MB });
+  const sockets = new Set<Socket>();
+  // Nothing is read from a core, nor said to it, before the driver has spoken: a driver that is not there, or hangs, is to
+  // the core what it would be without us.
+  const server = createTcpServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    socket.on("error", () => undefined);
+    const driver = connectHttp2("http://driver", {
+      createConnection: () => parts.dial(),
+      settings: SETTINGS,
+      maxSessionMemory: SESSION_MEMORY_MB,
+    });
+    // What fails closes, and closing is what is passed on.
+    driver.on("error", () => undefined);
+    driver.once("close", () => socket.destroy());
+    socket.once("close", () => driver.destroy());
+    driver.once("remoteSettings", () => {
+      if (socket.destroyed) return;
+      sessions.once("session", (core) => join(core, driver, parts));
+      // It was made without reading; what it reads from now on is the session's.
+      socket.read(0);
+      sessions.emit("connection", socket);
+    });
   });
   return {
     server,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        for (const session of sessions) session.destroy();
+        for (const socket of sockets) socket.destroy();
       }),
   };
 }
 
 /** One connection each way. */
-function join(core: ServerHttp2Session, parts: ProxyParts): void {
-  const driver = connectHttp2("http://driver", {
-    createConnection: () => parts.dial(),
-    settings: SETTINGS,
-    maxSessionMemory: SESSION_MEMORY_MB,
-  });
-  const widen = (session: ServerHttp2Session | ClientHttp2Session) => session.setLocalWindowSize(SESSION_WINDOW_BYTES);
-  widen(core);
-  driver.once("connect", () => widen(driver));
-  // What fails closes, and closing is what is passed on.
+function join(core: ServerHttp2Session, driver: ClientHttp2Session, parts: ProxyParts): void {
+  core.setLocalWindowSize(SESSION_WINDOW_BYTES);
+  driver.setLocalWindowSize(SESSION_WINDOW_BYTES);
   core.on("error", () => undefined);
-  driver.on("error", () => undefined);
   core.once("close", () => driver.destroy());
   driver.once("close", () => core.destroy());
   // "No new calls here": the one that is told last finds its calls under way still served.

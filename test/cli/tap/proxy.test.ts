@@ -7,12 +7,11 @@ import {
   connect,
   constants,
   createServer,
-  type Http2Server,
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import { type AddressInfo, connect as dial } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, connect as dial, type Server } from "node:net";
 import { after, describe, it } from "node:test";
 import { type CallSeen, createProxy } from "../../../cli/tap/proxy.ts";
 import { until } from "../../helpers/outrigger.ts";
@@ -25,7 +24,7 @@ describe("the tap between core and driver", () => {
   const scope = new Scope();
   after(scope.close);
 
-  async function listening(server: Http2Server): Promise<number> {
+  async function listening(server: Server): Promise<number> {
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     return (server.address() as AddressInfo).port;
@@ -201,6 +200,33 @@ describe("the tap between core and driver", () => {
     sessions[0]?.destroy();
     await closed;
     assert.deepEqual(ends, ["driver"]);
+  });
+
+  it("says nothing to a core while the driver says nothing, and hangs up when it is not there", async () => {
+    const silent = createTcpServer((socket) => socket.resume().on("error", () => {}));
+    const port = await listening(silent);
+    for (const [place, hangsUp] of [
+      [port, false],
+      [1, true],
+    ] as const) {
+      const proxy = createProxy({
+        scheme: "http",
+        dial: () => dial(place, "127.0.0.1"),
+        call: () => quiet,
+        room: () => undefined,
+      });
+      const core = dial(await listening(proxy.server), "127.0.0.1");
+      let heard = 0;
+      core.on("data", (data) => {
+        heard += data.length;
+      });
+      const closed = new Promise<boolean>((resolve) => core.once("close", () => resolve(true)));
+      assert.equal(await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 300, false))]), hangsUp);
+      assert.equal(heard, 0);
+      core.destroy();
+      await proxy.close();
+    }
+    await new Promise((resolve) => silent.close(resolve));
   });
 
   it("tells the core that the driver takes no more calls, and lets those under way end", async () => {
