@@ -2,7 +2,6 @@
  * Drivers that are wrong on purpose: each is the honest one with a habit or two exchanged, and names the rules whose tests
  * must catch it. test/conformance/wrong.test.ts holds that they do, scripts/wrong-drivers.ts that nothing else does.
  */
-import type { Group } from "../contract.ts";
 import type { Changes } from "./habits.ts";
 import { blobWrongs } from "./wrongs/blob.ts";
 import { listWrongs } from "./wrongs/list.ts";
@@ -16,10 +15,10 @@ export interface Wrong {
   readonly name: string;
   /** One line: what it does. */
   readonly does: string;
-  /** Every rule (`MUST [id]`) whose tests fail on it, of the groups that it is tried with. */
+  /** The rules (`MUST [id]`) that it breaks: each has a test that fails on it, and of what else is tried none does. */
   readonly caughtBy: readonly string[];
-  /** Groups of the kit. */
-  readonly groups: readonly Group["name"][];
+  /** What of the kit it is tried with, as --only takes it: what it breaks, and the neighbourhood that it does not. */
+  readonly tried: readonly string[];
   /** It shows only when it is killed, or told to start otherwise: the kit starts it. Default: no. */
   readonly processes?: true;
   /** Default: a short one, so that a driver that hangs is found soon. */

@@ -247,6 +247,21 @@ export const streamTests: readonly Test[] = [
     },
   },
   {
+    id: "blob.append.10/looked-up",
+    title: "what a flush told as persisted, GetUpload tells, and whoever opens the upload next",
+    async run(ctx) {
+      const uploadId = ctx.uploadId();
+      const session = ctx.blob.append();
+      await session.open({ uploadId, sender: newSender(ctx) });
+      await session.chunks(0, ctx.random.bytes(1000));
+      await flushed(ctx, session, 1000);
+      const { upload } = await ctx.blob.getUpload({ uploadId });
+      assert.equal(upload?.persisted, 1000, "GetUpload tells");
+      const again = await reopen(ctx, uploadId);
+      assert.equal(again.persisted, 1000, "opened tells");
+    },
+  },
+  {
     id: "blob.append.11",
     title: "nothing is visible under any key before the commit",
     async run(ctx) {
