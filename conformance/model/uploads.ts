@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import type { Reason } from "../../proto/errors.ts";
 import type { AppendSession, Calls } from "../contract.ts";
-import { Fault } from "../faults.ts";
+import { Fault, Silence } from "../faults.ts";
 import type { Random } from "../random.ts";
 import { Difference } from "./difference.ts";
 
@@ -20,21 +20,22 @@ export type UploadStep =
       readonly do: "commit";
       readonly stream: number;
       readonly key: string;
-      readonly digest: "right" | "wrong" | "none";
+      /** "held": of what the key holds already. */
+      readonly digest: "right" | "wrong" | "held" | "none";
       readonly size: "right" | "wrong" | "none";
       readonly ifAbsent: boolean;
     }
   | { readonly do: "abort" | "look"; readonly upload: number };
 
-const STREAMS = [0, 1, 2] as const;
-const UPLOADS = [0, 0, 1] as const;
+const STREAMS = [0, 0, 0, 1, 2] as const;
+const UPLOADS = [0, 0, 0, 1] as const;
 const KEYS = ["a", "b"] as const;
 
 export function uploadStep(random: Random): UploadStep {
   const stream = random.pick(STREAMS);
   const upload = random.pick(UPLOADS);
   const kind = random.next() * 100;
-  if (kind < 26) {
+  if (kind < 30) {
     return { do: "open", stream, upload, how: random.pick(["create", "create", "create", "known", "late"] as const) };
   }
   if (kind < 58) {
@@ -45,7 +46,7 @@ export function uploadStep(random: Random): UploadStep {
   if (kind < 73) return { do: "half-close", stream };
   if (kind < 78) return { do: "cancel", stream };
   if (kind < 93) {
-    const digest = random.pick(["right", "right", "right", "none", "wrong"] as const);
+    const digest = random.pick(["right", "right", "right", "none", "wrong", "held"] as const);
     const size = random.pick(["right", "none", "none", "none", "wrong"] as const);
     return { do: "commit", stream, key: random.pick(KEYS), digest, size, ifAbsent: random.next() < 0.4 };
   }
@@ -183,6 +184,7 @@ class Run {
     const older = upload.holder;
     if (older !== undefined) {
       for (const [other, stream] of this.#streams) if (stream === older) this.#gone(other, older);
+      older.session.halfClose();
       await refused("blob.append.04", "a stream whose upload was taken over", older.session.rest(), "UPLOAD_FENCED");
     }
     upload.bytes = upload.bytes.subarray(0, persisted);
@@ -203,6 +205,7 @@ class Run {
     await session.send(from === null ? { chunk: { data } } : { chunk: { offset, data } });
     if (from === null) {
       this.#gone(slot, stream);
+      session.halfClose();
       await refused("blob.append.06", "a chunk without offset", session.rest(), "OFFSET_REQUIRED");
       return;
     }
@@ -211,6 +214,7 @@ class Run {
       return;
     }
     this.#gone(slot, stream);
+    session.halfClose();
     const what = `a chunk at ${offset} after ${received} bytes`;
     const fault = await refused("blob.append.07", what, session.rest(), "OFFSET_MISMATCH");
     const persisted = Number(fault.metadata["persisted"] ?? Number.NaN);
@@ -242,10 +246,11 @@ class Run {
     const { bytes } = upload;
     const key = this.#prefix + step.key;
     const there = this.#blobs.get(step.key);
+    const named = step.digest === "held" ? there?.bytes : step.digest === "wrong" ? Buffer.from("wrong") : bytes;
     const sent = {
       key,
       ifAbsent: step.ifAbsent,
-      digest: step.digest === "none" ? "" : sha256(step.digest === "right" ? bytes : Buffer.from("wrong")),
+      digest: step.digest === "none" || named === undefined ? "" : sha256(named),
       ...(step.size === "none" ? {} : { size: bytes.length + (step.size === "wrong" ? 1 : 0) }),
     };
     this.#gone(slot, stream);
@@ -254,12 +259,11 @@ class Run {
       await session.rest();
       return answer;
     });
-    const wrong = [
-      ...(step.size === "wrong" ? (["SIZE_MISMATCH"] as const) : []),
-      ...(step.digest === "wrong" ? (["DIGEST_MISMATCH"] as const) : []),
-    ];
-    if (wrong[0] !== undefined) {
-      await refused("blob.append.12", `a commit of the wrong ${wrong.join(" and ")}`, committing, ...wrong);
+    const wrong: Reason[] = [];
+    if (step.size === "wrong") wrong.push("SIZE_MISMATCH");
+    if (sent.digest !== "" && sent.digest !== sha256(bytes)) wrong.push("DIGEST_MISMATCH");
+    if (wrong.length > 0) {
+      await refused("blob.append.12", "a commit of another size or digest than was uploaded", committing, ...wrong);
       return;
     }
     const same = there?.bytes.equals(bytes) === true;
@@ -303,6 +307,7 @@ class Run {
     for (const [slot, stream] of this.#streams) if (stream === holder) this.#gone(slot, stream);
     this.#end(upload, "aborted");
     if (holder === undefined) return;
+    holder.session.halfClose();
     await refused("blob.abort.03", "a stream whose upload was aborted", holder.session.rest(), "UPLOAD_FENCED");
   }
 
@@ -374,7 +379,7 @@ async function answered<Value>(rule: string, what: string, call: Promise<Value>)
   try {
     return await call;
   } catch (error) {
-    if (error instanceof Fault && error.reason !== undefined) throw new Difference(rule, `${what}: ${error.message}`);
+    if (isAnswer(error)) throw new Difference(rule, `${what}: ${error.message}`);
     throw error;
   }
 }
@@ -384,11 +389,16 @@ async function refused(rule: string, what: string, call: Promise<unknown>, ...du
   try {
     await call;
   } catch (error) {
-    if (!(error instanceof Fault) || error.reason === undefined) throw error;
-    if (due.some((reason) => reason === error.reason)) return error;
+    if (!isAnswer(error)) throw error;
+    if (error instanceof Fault && due.some((reason) => reason === error.reason)) return error;
     throw new Difference(rule, `${what} was due ${due.join(" or ")}: ${error.message}`);
   }
   throw new Difference(rule, `${what} was due ${due.join(" or ")}, and was accepted`);
+}
+
+/** Silence is one, too: the driver is there, and owes this. Its connection's end is none. */
+function isAnswer(error: unknown): error is Fault | Silence {
+  return error instanceof Silence || (error instanceof Fault && error.reason !== undefined);
 }
 
 function sha256(bytes: Uint8Array): string {

@@ -30,8 +30,8 @@ export const modelTests: readonly Test[] = Object.entries(rules).map(([rule, tit
     const uploadId = ctx.uploadId();
     const found = await search<UploadStep>({
       random: ctx.random,
-      runs: 5,
-      steps: 18,
+      runs: 6,
+      steps: 30,
       generate: uploadStep,
       simpler: simplerUpload,
       run: (steps, attempt) =>
