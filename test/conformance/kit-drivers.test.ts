@@ -1,0 +1,86 @@
+/** The whole kit against this package's drivers, as an author would run it. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import type { Profile } from "../../conformance/contract.ts";
+import type { ProfileState, RunResult } from "../../conformance/results.ts";
+import { initialiseRoot, launchOutrigger } from "../helpers/outrigger.ts";
+import { Scope } from "../helpers/processes.ts";
+import { newSeed } from "../helpers/random.ts";
+import { tempFolder } from "../helpers/temp.ts";
+import { repository } from "../helpers/tools.ts";
+
+/** Quoted: this repository may lie anywhere. */
+const outrigger = `exec "${process.execPath}" --import tsx "${join(repository, "cli/main.ts")}"`;
+
+const seed = newSeed();
+
+interface Ran {
+  readonly result: RunResult;
+  readonly badge: { readonly message: string; readonly color: string };
+}
+
+async function kit(t: TestContext, name: string, scope: Scope, flags: readonly string[]): Promise<Ran> {
+  // CONFORMANCE_REPORTS keeps the reports: what the README's table of drivers is made from.
+  const kept = process.env["CONFORMANCE_REPORTS"];
+  const report = kept === undefined ? join(tempFolder(scope), "report") : join(kept, name);
+  const running = scope.add(
+    launchOutrigger("conformance", ["conformance", ...flags, "--seed", String(seed), "--report", report]),
+  );
+  const { code } = await running.exited;
+  for (const line of running.lines.filter((line) => /FAILED|^note:/.test(line))) t.diagnostic(line);
+  assert.equal(code, 0, running.tail(60));
+  const read = (file: string) => JSON.parse(readFileSync(join(report, file), "utf8"));
+  return { result: read("result.json"), badge: read("badge.json") };
+}
+
+function assertProfiles({ result, badge }: Ran, due: Readonly<Record<Profile, ProfileState>>): void {
+  assert.deepEqual({ ...result.profiles }, due);
+  assert.equal(badge.color, "brightgreen", badge.message);
+  // Nothing of the kit's is left in the store, and nothing happened beside the tests.
+  assert.deepEqual(result.notes, []);
+}
+
+async function inScope(t: TestContext, work: (scope: Scope) => Promise<void>): Promise<void> {
+  const scope = new Scope();
+  t.after(scope.close);
+  await work(scope);
+}
+
+describe(`the kit (seed ${seed})`, { concurrency: true }, () => {
+  it("finds the filesystem driver right", { timeout: 280_000 }, (t) =>
+    inScope(t, async (scope) => {
+      const root = tempFolder(scope, "root");
+      await initialiseRoot(root);
+      const start = `${outrigger} driver filesystem --root "${root}"`;
+      const ran = await kit(t, "filesystem", scope, ["--start", start, "--local-root", root]);
+      assert.equal(ran.result.driver?.name, "io.outrigger.filesystem");
+      assertProfiles(ran, {
+        handshake: "passed",
+        process: "passed",
+        meta: "passed",
+        blob: "passed",
+        resume: "passed",
+        replicas: "not-claimed",
+        "fast-paths": "passed",
+      });
+    }),
+  );
+
+  it("finds the memory driver right", { timeout: 280_000 }, (t) =>
+    inScope(t, async (scope) => {
+      const ran = await kit(t, "memory", scope, ["--start", `${outrigger} driver memory`]);
+      assert.equal(ran.result.driver?.name, "io.outrigger.memory");
+      assertProfiles(ran, {
+        handshake: "passed",
+        process: "passed",
+        meta: "passed",
+        blob: "passed",
+        resume: "not-claimed",
+        replicas: "not-claimed",
+        "fast-paths": "not-claimed",
+      });
+    }),
+  );
+});
