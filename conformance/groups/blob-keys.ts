@@ -54,9 +54,10 @@ export const blobKeyTests: readonly Test[] = [
     async run(ctx) {
       const keys = edgeKeys(ctx.prefix);
       for (const key of keys) {
-        await naming(`a key of ${key.length} bytes, …${key.slice(-12)}`, put(ctx, key, key));
+        await naming(`a key of ${key.length} bytes, …${key.slice(-12)}`, put(ctx, key, key.slice(-12)));
       }
-      assert.deepEqual(await texts(ctx, keys), keys);
+      const due = keys.map((key) => key.slice(-12));
+      assert.deepEqual(await texts(ctx, keys), due);
       assert.deepEqual([...(await stat(ctx, keys)).keys()].sort(), [...keys].sort());
     },
   },

@@ -19,12 +19,13 @@ async function pages(ctx: Context, peerOf: (page: number) => Promise<Calls>): Pr
   await putMany(ctx, keys);
   await ctx.sleep(ctx.limits("blob").listLagMs);
   const listed = new Set<string>();
-  for (let startAfter = "", more = true, page = 0; more && page < 24; page++) {
+  for (let startAfter = "", page = 0; page < 24; page++) {
     const peer = await peerOf(page);
-    const answer = await peer.blob.list({ prefix: ctx.prefix, startAfter, limit: 5 });
-    for (const { key } of answer.items) listed.add(key);
-    startAfter = answer.items.at(-1)?.key ?? "";
-    more = answer.more && startAfter !== "";
+    const { items } = await peer.blob.list({ prefix: ctx.prefix, startAfter, limit: 5 });
+    for (const { key } of items) listed.add(key);
+    const last = items.at(-1)?.key ?? startAfter;
+    if (last === startAfter) break;
+    startAfter = last;
   }
   const missing = keys.filter((key) => !listed.has(key));
   assert.deepEqual(missing, [], "keys that were there all the time are on no page");

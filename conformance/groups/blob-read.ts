@@ -166,7 +166,7 @@ export const blobReadTests: readonly Test[] = [
       await put(ctx, key, "first");
       const first = await etagOf(ctx, key);
       await naming("the blob's own etag", read(ctx, { key, ifEtag: first }));
-      await put(ctx, key, "other");
+      await put(ctx, key, "second");
       for (const [ifEtag, what] of [
         [first, "the etag of the content before"],
         ["an-etag-never-given", "an etag that is none"],

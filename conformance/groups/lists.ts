@@ -62,7 +62,10 @@ const TRICKY = ORDERED.filter((name) => !ORDERED.some((other) => other.startsWit
 export function listTests(store: ListedStore): readonly Test[] {
   const { kind } = store;
 
-  /** Every key below a prefix by pages; drops an answered start_after, nothing else. */
+  /**
+   * Every key below a prefix, page by page up to one on which nothing is new; `more` is another rule's, and so is a first
+   * item that is start_after itself.
+   */
   async function walk(
     peer: Calls,
     prefix: string,
@@ -72,11 +75,11 @@ export function listTests(store: ListedStore): readonly Test[] {
     const all: string[] = [];
     for (let startAfter = "", pages = 0; ; pages++) {
       assert.ok(pages < 10_000, `a listing of ${prefix} has not ended after ${pages} pages`);
-      const { items, more } = await store.list(peer, { prefix, startAfter, limit });
+      const { items } = await store.list(peer, { prefix, startAfter, limit });
       const fresh = items.map(({ key }) => key).filter((key, index) => index > 0 || key !== startAfter);
       all.push(...fresh);
       const last = fresh.at(-1);
-      if (!more || last === undefined) return all;
+      if (last === undefined) return all;
       startAfter = last;
       await betweenPages?.();
     }
@@ -167,7 +170,7 @@ export function listTests(store: ListedStore): readonly Test[] {
         const keys = names(ctx.prefix, 40);
         await store.put(ctx, keys);
         await settle(ctx);
-        for (const limit of [0, 39, 40, 41, 7, 3, 2]) {
+        for (const limit of [0, 39, 40, 41, 7, 2]) {
           assertOnce(await walk(ctx, ctx.prefix, limit), keys, `pages of ${limit || "any size"}`);
         }
         // From the middle, and below a prefix that ends inside a component.
@@ -415,10 +418,13 @@ function assertOnce(listed: readonly string[], due: readonly string[], what: str
   const missing = due.filter((key) => !times.has(key));
   const repeated = [...times].filter(([, count]) => count > 1).map(([key]) => key);
   const strange = [...times.keys()].filter((key) => !due.includes(key));
-  const tail = (keys: readonly string[]) => keys.slice(0, 5).map((key) => key.split("/").slice(-2).join("/"));
-  assert.deepEqual(
-    { missing: tail(missing), repeated: tail(repeated), strange: tail(strange) },
-    { missing: [], repeated: [], strange: [] },
-    `${what}: of ${due.length} keys ${missing.length} missing, ${repeated.length} repeated, ${strange.length} that are none of them`,
+  if (missing.length + repeated.length + strange.length === 0) return;
+  const some = (keys: readonly string[]) => {
+    const shown = keys.slice(0, 5).map((key) => key.split("/").slice(3).join("/"));
+    return keys.length === 0 ? "" : ` (${shown.join(", ")}${keys.length > 5 ? ", …" : ""})`;
+  };
+  assert.fail(
+    `${what}: of ${due.length} keys ${missing.length} are missing${some(missing)}, ` +
+      `${repeated.length} come twice${some(repeated)}, ${strange.length} should not be there${some(strange)}`,
   );
 }

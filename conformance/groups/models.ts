@@ -42,8 +42,8 @@ function test<Step>(rule: string, how: string, title: string, modelOf: (ctx: Con
 
 function metaModel(rule: string, title: string, weights: MetaWeights): Test {
   return test(rule, "model", title, (ctx) => ({
-    runs: 8,
-    steps: 18,
+    runs: 16,
+    steps: 20,
     generate: (random) => metaStep(random, weights),
     simpler: simplerMeta,
     run: (steps, attempt) => runMeta(ctx, `${ctx.prefix}${attempt}/`, steps),
@@ -52,8 +52,8 @@ function metaModel(rule: string, title: string, weights: MetaWeights): Test {
 
 function blobModel(rule: string, title: string, changes: number): Test {
   return test(rule, "model", title, (ctx) => ({
-    runs: 6,
-    steps: 14,
+    runs: 10,
+    steps: 16,
     generate: (random) => blobStep(random, changes),
     simpler: simplerBlob,
     run: (steps, attempt) => runBlobs(ctx, `${ctx.prefix}${attempt}/`, steps, ctx.limits("blob").listLagMs),

@@ -62,7 +62,8 @@ export async function runBlobHistory(
         await remove(peer, key);
         happened("plain", startMs, `client ${name}: Delete`, () => ABSENT);
       } else {
-        const text = `text ${++puts}`;
+        // None as long as another: an etag that is made of the size is another rule's.
+        const text = `text ${++puts}`.padEnd(8 + puts, "+");
         const etag = step.if === "etag" ? seen : undefined;
         const condition = etag !== undefined ? { ifEtag: etag.etag } : step.if === undefined ? {} : { ifAbsent: true };
         const taken = await accepted(peer.blob.put({ key, data: Buffer.from(text), ...condition }));

@@ -62,7 +62,8 @@ export async function differenceOfPages<Item extends { readonly key: string }>(
   const due = there.filter((key) => key.startsWith(step.prefix) && (step.startAfter === "" || key > step.startAfter));
   const listed = new Set(pages.flatMap(({ items }) => items.map(({ key }) => relative(key))));
   const missing = due.filter((key) => !listed.has(key));
-  if (missing.length > 0 && pages.at(-1)?.more === false && missing.every((key) => key > last)) {
+  const end = pages.at(-1);
+  if (missing.length > 0 && end?.more === false && end.items.length > 0 && missing.every((key) => key > last)) {
     throw new Difference(`${store}.list.03`, `${words} ends without more, and ${missing.join(", ")} follow`);
   }
   const strange = [...listed].filter((key) => !due.includes(key));
