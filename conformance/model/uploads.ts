@@ -12,7 +12,14 @@ import { Difference } from "./difference.ts";
 
 export type UploadStep =
   /** `late`: with the attempt that the upload has seen already of its last sender. */
-  | { readonly do: "open"; readonly stream: number; readonly upload: number; readonly how: "create" | "known" | "late" }
+  | {
+      readonly do: "open";
+      readonly stream: number;
+      readonly upload: number;
+      readonly how: "create" | "known" | "late";
+      /** The key it says it is for. */
+      readonly hint: string;
+    }
   /** `from` counts from what was received; null: no offset. */
   | { readonly do: "chunk"; readonly stream: number; readonly from: number | null; readonly bytes: number }
   | { readonly do: "flush" | "half-close" | "cancel"; readonly stream: number }
@@ -36,7 +43,8 @@ export function uploadStep(random: Random): UploadStep {
   const upload = random.pick(UPLOADS);
   const kind = random.next() * 100;
   if (kind < 30) {
-    return { do: "open", stream, upload, how: random.pick(["create", "create", "create", "known", "late"] as const) };
+    const how = random.pick(["create", "create", "create", "known", "late"] as const);
+    return { do: "open", stream, upload, how, hint: random.pick(["", ...KEYS]) };
   }
   if (kind < 58) {
     const from = random.pick([0, 0, 0, 0, 0, -1, -700, -5000, 1, null]);
@@ -55,6 +63,7 @@ export function uploadStep(random: Random): UploadStep {
 
 export function* simplerUpload(step: UploadStep): Iterable<UploadStep> {
   if (step.do === "open" && step.how !== "create") yield { ...step, how: "create" };
+  if (step.do === "open" && step.hint !== "") yield { ...step, hint: "" };
   if (step.do === "chunk") {
     if (step.bytes > 1) yield { ...step, bytes: 1 };
     if (step.bytes > 100) yield { ...step, bytes: 100 };
@@ -124,7 +133,7 @@ class Run {
   }
 
   async step(step: UploadStep): Promise<void> {
-    if (step.do === "open") return this.#open(step.stream, step.upload, step.how);
+    if (step.do === "open") return this.#open(step);
     if (!("stream" in step)) return step.do === "look" ? this.#look(step.upload) : this.#abort(step.upload);
     const stream = this.#streams.get(step.stream);
     if (stream === undefined) return;
@@ -143,7 +152,8 @@ class Run {
     stream.upload.told = size;
   }
 
-  async #open(slot: number, index: number, how: "create" | "known" | "late"): Promise<void> {
+  async #open(step: UploadStep & { readonly do: "open" }): Promise<void> {
+    const { stream: slot, upload: index, how } = step;
     const before = this.#streams.get(slot);
     if (before !== undefined) {
       this.#gone(slot, before);
@@ -153,7 +163,8 @@ class Run {
     const late = how === "late" && there !== undefined;
     const sender = late ? there.sender : `model-${++this.#opens}`;
     const session = this.#calls.blob.append();
-    const opening = session.open({ uploadId: this.#id(index), sender, attempt: 1, create: how === "create" });
+    const key = step.hint === "" ? "" : this.#prefix + step.hint;
+    const opening = session.open({ uploadId: this.#id(index), sender, attempt: 1, create: how === "create", key });
     if (late) {
       await refused("blob.append.05", "an open with an attempt that was there before", opening, "UPLOAD_FENCED");
       return;
@@ -264,11 +275,13 @@ class Run {
     if (sent.digest !== "" && sent.digest !== sha256(bytes)) wrong.push("DIGEST_MISMATCH");
     if (wrong.length > 0) {
       await refused("blob.append.12", "a commit of another size or digest than was uploaded", committing, ...wrong);
+      await this.#compareKey(step.key, "blob.append.12");
       return;
     }
     const same = there?.bytes.equals(bytes) === true;
     if (there !== undefined && !same && step.ifAbsent) {
       await refused("blob.append.14", "a commit with if_absent over other content", committing, "KEY_EXISTS");
+      await this.#compareKey(step.key, "blob.append.14");
       return;
     }
     const rule = same ? "blob.append.13" : this.#ruleOfBytes(upload);
@@ -314,10 +327,10 @@ class Run {
   /** What is left when all steps are done. */
   async compare(): Promise<void> {
     for (const index of new Set(UPLOADS)) await this.#look(index);
-    for (const key of KEYS) await this.#compareKey(key, "blob.append.12");
+    for (const key of KEYS) await this.#compareKey(key, "blob.append.11");
   }
 
-  /** @param rule of bytes that are others than the model's; a key that should not be there is another's */
+  /** @param rule of what is not as the model has it */
   async #compareKey(key: string, rule: string): Promise<void> {
     const due = this.#blobs.get(key)?.bytes;
     const parts: Buffer[] = [];
@@ -331,7 +344,7 @@ class Run {
     }
     const bytes = Buffer.concat(parts);
     if (due === undefined) {
-      throw new Difference("blob.append.11", `key ${key} holds ${bytes.length} bytes; nothing was committed there`);
+      throw new Difference(rule, `key ${key} holds ${bytes.length} bytes; nothing was committed there`);
     }
     if (!bytes.equals(due)) {
       const at = due.findIndex((byte, index) => bytes[index] !== byte);

@@ -16,6 +16,7 @@ const rules = {
   "blob.append.07": "random chunks leave the bytes that the model has",
   "blob.append.09": "what random steps were told persisted stays so",
   "blob.append.10": "random flushes and half-closes are answered as the model is",
+  "blob.append.11": "random steps show nothing under a key that was not committed there",
   "blob.append.12": "random commits, right and wrong, leave what the model has",
   "blob.append.13": "random commits of what is there already change nothing",
   "blob.append.14": "random commits with if_absent are refused where the model has other content",
