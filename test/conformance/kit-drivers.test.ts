@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { Profile } from "../../conformance/contract.ts";
 import type { ProfileState, RunResult } from "../../conformance/results.ts";
+import { assertReported } from "../helpers/kit.ts";
 import { initialiseRoot, launchOutrigger } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { newSeed } from "../helpers/random.ts";
@@ -65,6 +66,7 @@ describe(`the kit (seed ${seed})`, { concurrency: true }, () => {
         replicas: "not-claimed",
         "fast-paths": "passed",
       });
+      assertReported("filesystem", ran.result);
     }),
   );
 
@@ -81,6 +83,7 @@ describe(`the kit (seed ${seed})`, { concurrency: true }, () => {
         replicas: "not-claimed",
         "fast-paths": "not-claimed",
       });
+      assertReported("memory", ran.result);
     }),
   );
 });
