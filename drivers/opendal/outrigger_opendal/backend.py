@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import opendal
 from opendal import exceptions
 from opendal.types import Metadata
 
-from .clock import micros_of
+from .clock import micros_of, now_ms
 from .errors import LOST_CONDITION, SERVICE_ERRORS, OutriggerError, raise_of_service
 from .limits import MIB, PIECE_BYTES
 from .locks import KeyedLocks
@@ -25,6 +26,8 @@ from .services import COPY_MOST_BYTES, retrying
 PRIVATE: Final = "!outrigger/"
 """What is not a blob lies below it. No key can: "!" is not in their alphabet, and sorts before all of it."""
 
+_MARK: Final = "outrigger-write"
+"""User metadata of what is written where others write too: tells whose content is there."""
 _MULTIPART_MOST: Final = 9_000
 """Services take 10,000 parts."""
 
@@ -158,9 +161,9 @@ class Backend:
         return self._entries(path, recursive, start_after)
 
     async def _entries(self, path: str, recursive: bool, start_after: str) -> AsyncIterator[opendal.types.Entry]:
-        with_start = {"start_after": start_after} if start_after and self.capability.list_with_start_after else {}
+        begin = start_after if start_after and self.capability.list_with_start_after else None
         try:
-            async for entry in await self._op.list(path, recursive=recursive, **with_start):
+            async for entry in await self._op.list(path, recursive=recursive, start_after=begin):
                 yield entry
         except exceptions.NotFound:
             return
@@ -190,14 +193,15 @@ class Backend:
         `pieces` raises where they turn out to be wrong: then nothing becomes visible.
         @raise KEY_EXISTS, ETAG_MISMATCH, or what `pieces` and `in_time` raise
         """
+        mark = secrets.token_hex(12)
         async with self._alone_with(path, condition):
             try:
                 if size <= PIECE_BYTES or not self.writes_pieces:
                     data = b"".join([piece async for piece in pieces])
                     in_time()
-                    await self._write_whole(path, data, condition)
+                    await self._write_whole(path, data, condition, mark)
                 else:
-                    await self._write_pieces(path, pieces, size, condition, in_time)
+                    await self._write_pieces(path, pieces, size, condition, in_time, mark)
             except LOST_CONDITION as error:
                 if condition.if_absent:
                     raise OutriggerError("KEY_EXISTS", f"key {path} exists already") from error
@@ -206,15 +210,24 @@ class Backend:
                 raise_of_service(error, "write")
             except (*SERVICE_ERRORS, OSError) as error:
                 raise_of_service(error, "write")
-            return await self._written(path)
+            return await self._written(path, size, mark)
 
-    async def _write_whole(self, path: str, data: bytes, condition: Condition) -> None:
-        if self.shared and condition.if_absent:
-            await self._once.write(path, data, if_not_exists=True)
-        elif self.shared and condition.if_etag is not None:
-            await self._once.write(path, data, if_match=condition.if_etag)
-        else:
-            await self._op.write(path, data)
+    async def _write_whole(self, path: str, data: bytes, condition: Condition, mark: str) -> None:
+        await self._writing(condition).write(path, data, **self._write_options(condition, mark))
+
+    def _writing(self, condition: Condition) -> opendal.AsyncOperator:
+        """Without a condition each step may be repeated; with one a repetition would lose to itself."""
+        return self._once if self.shared and condition != ALWAYS else self._op
+
+    def _write_options(self, condition: Condition, mark: str) -> dict[str, Any]:
+        if not self.shared:
+            return {}
+        options: dict[str, Any] = {"user_metadata": {_MARK: mark}} if self.capability.write_with_user_metadata else {}
+        if condition.if_absent:
+            options["if_not_exists"] = True
+        elif condition.if_etag is not None:
+            options["if_match"] = condition.if_etag
+        return options
 
     async def _write_pieces(
         self,
@@ -223,27 +236,32 @@ class Backend:
         size: int,
         condition: Condition,
         in_time: Callable[[], None],
+        mark: str,
     ) -> None:
         chunk = max(self.part_bytes, -(-size // _MULTIPART_MOST), self.capability.write_multi_min_size or 0)
-        options: opendal.options.OpenKwargs = {"chunk": -(-chunk // MIB) * MIB}
-        if self.shared and condition.if_absent:
-            options["if_not_exists"] = True
-        elif self.shared and condition.if_etag is not None:
-            options["if_match"] = condition.if_etag
-        # Without a condition the service may repeat each step; with one a repetition would lose to itself.
-        operator = self._once if self.shared and condition != ALWAYS else self._op
+        options = {"chunk": -(-chunk // MIB) * MIB, **self._write_options(condition, mark)}
         # Never `async with`: it closes, and so shows, what was written when an error ends the block.
-        writer = await operator.open(path, "wb", **options)
+        writer = await self._writing(condition).open(path, "wb", **options)
         async for piece in pieces:
             await writer.write(piece)
         in_time()
         await writer.close()
 
-    async def _written(self, path: str) -> Info:
-        info = await self.stat(path)
-        if info is None:
-            raise OutriggerError("INTERNAL", f"{path} was written and is not there: it was deleted at once")
-        return info
+    async def _written(self, path: str, size: int, mark: str | None) -> Info:
+        """What the key holds, if it still is what was written: another's etag must not be told as this content's."""
+        try:
+            found = await self._op.stat(path)
+        except exceptions.NotFound:
+            found = None
+        except SERVICE_ERRORS as error:
+            raise_of_service(error, "stat")
+        info = None if found is None or not found.is_file else self.info_of(path, found)
+        if found is not None and info is not None and info.size == size:
+            marked = (found.user_metadata or {}).get(_MARK)
+            if not self.shared or mark is None or not self.capability.write_with_user_metadata or marked == mark:
+                return info
+        # Overwritten or deleted at once: an etag that nothing has, as is right for content that is nowhere.
+        return Info(size, f"gone-{secrets.token_hex(12)}", now_ms())
 
     @contextlib.asynccontextmanager
     async def _alone_with(self, path: str, condition: Condition) -> AsyncIterator[None]:
@@ -326,28 +344,31 @@ class Backend:
             if there is None:
                 raise OutriggerError("KEY_NOT_FOUND", f"there is no key {source}")
             try:
-                await self._move(source, there, destination, in_time)
+                mark = await self._move(source, there, destination, in_time)
             except exceptions.NotFound as error:
                 raise OutriggerError("KEY_NOT_FOUND", f"there is no key {source}") from error
             except (*SERVICE_ERRORS, OSError) as error:
                 raise_of_service(error, "move")
-            return await self._written(destination)
+            return await self._written(destination, there.size, mark)
 
-    async def _move(self, source: str, there: Info, destination: str, in_time: Callable[[], None]) -> None:
-        """Copied, then deleted: who reads the destination sees one change."""
+    async def _move(self, source: str, there: Info, destination: str, in_time: Callable[[], None]) -> str | None:
+        """Copied, then deleted: who reads the destination sees one change. @return the mark that it bears now"""
+        mark: str | None = secrets.token_hex(12)
         if self.capability.copy and there.size <= COPY_MOST_BYTES:
+            mark = ((await self._op.stat(source)).user_metadata or {}).get(_MARK)
             in_time()
             await self._op.copy(source, destination)
         elif there.size <= PIECE_BYTES or not self.writes_pieces:
             data = await self.read(source, 0, there.size, there.etag)
             in_time()
-            await self._write_whole(destination, data, ALWAYS)
+            await self._write_whole(destination, data, ALWAYS, mark or "")
         else:
             pieces = self.pieces(source, 0, there.size, there.etag)
-            await self._write_pieces(destination, pieces, there.size, ALWAYS, in_time)
+            await self._write_pieces(destination, pieces, there.size, ALWAYS, in_time, mark or "")
         await self._op.delete(source)
+        return mark
 
-    async def pieces(self, path: str, offset: int, size: int, etag: str | None) -> AsyncIterator[bytes]:
+    async def pieces(self, path: str, offset: int, size: int, etag: str | None) -> AsyncGenerator[bytes, None]:
         """The bytes in order, one piece fetched ahead. @raise as `read`"""
         end = offset + size
         ahead: asyncio.Task[bytes] | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import TypeAlias
 
 import grpc
@@ -28,6 +29,9 @@ from .stream_ends import Inbox
 from .uploads import UploadFacts, Uploads
 
 Context: TypeAlias = grpc.aio.ServicerContext
+
+_LOOKS = 50
+"""How often a read begins anew because its key changes under it."""
 
 
 class BlobService(blob_pb2_grpc.BlobServiceServicer):
@@ -61,25 +65,43 @@ class BlobService(blob_pb2_grpc.BlobServiceServicer):
         offset = check_integer("offset", request.offset)
         limit = check_integer("limit", request.limit) if request.HasField("limit") else None
         if_etag = check_etag("if_etag", request.if_etag)
-        info = await self._backend.stat(key)
-        if info is None:
-            raise OutriggerError("KEY_NOT_FOUND", f"there is no key {key}")
-        if if_etag is not None and info.etag != if_etag:
-            raise OutriggerError("ETAG_MISMATCH", f"key {key} has another etag")
-        if offset > info.size:
-            raise OutriggerError(
-                "OFFSET_MISMATCH",
-                f"offset {offset} is beyond the blob's {info.size} bytes",
-                {"persisted": str(info.size)},
-            )
-        length = info.size - offset if limit is None else min(limit, info.size - offset)
-        start = blob_pb2.ReadStart(info=_message(key, info), start=offset, length=length)
-        await context.write(blob_pb2.ReadResponse(start=start))
-        async for piece in self._backend.pieces(key, offset, length, info.etag):
-            for at in range(0, len(piece), SENT_CHUNK_BYTES):
-                data = piece[at : at + SENT_CHUNK_BYTES]
-                await context.write(blob_pb2.ReadResponse(chunk=blob_pb2.ReadChunk(offset=offset, data=data)))
-                offset += len(data)
+        info, length, pieces, piece = await self._begin_read(key, offset, limit, if_etag)
+        async with contextlib.aclosing(pieces):
+            start = blob_pb2.ReadStart(info=_message(key, info), start=offset, length=length)
+            await context.write(blob_pb2.ReadResponse(start=start))
+            while piece is not None:
+                for at in range(0, len(piece), SENT_CHUNK_BYTES):
+                    data = piece[at : at + SENT_CHUNK_BYTES]
+                    await context.write(blob_pb2.ReadResponse(chunk=blob_pb2.ReadChunk(offset=offset, data=data)))
+                    offset += len(data)
+                piece = await anext(pieces, None)
+
+    async def _begin_read(
+        self, key: str, offset: int, limit: int | None, if_etag: str | None
+    ) -> tuple[Info, int, AsyncGenerator[bytes, None], bytes | None]:
+        """The content, how many of its bytes are wanted, the bytes, and the first piece of them."""
+        for look in range(1, _LOOKS + 1):
+            info = await self._backend.stat(key)
+            if info is None:
+                raise OutriggerError("KEY_NOT_FOUND", f"there is no key {key}")
+            if if_etag is not None and info.etag != if_etag:
+                raise OutriggerError("ETAG_MISMATCH", f"key {key} has another etag")
+            if offset > info.size:
+                raise OutriggerError(
+                    "OFFSET_MISMATCH",
+                    f"offset {offset} is beyond the blob's {info.size} bytes",
+                    {"persisted": str(info.size)},
+                )
+            length = info.size - offset if limit is None else min(limit, info.size - offset)
+            pieces = self._backend.pieces(key, offset, length, info.etag)
+            try:
+                return info, length, pieces, await anext(pieces, None)
+            except OutriggerError as error:
+                await pieces.aclose()
+                # Overwritten or deleted since: nothing was sent yet, so what is there now is the answer.
+                if error.reason not in ("ETAG_MISMATCH", "KEY_NOT_FOUND") or look == _LOOKS:
+                    raise
+        raise AssertionError("unreachable")
 
     async def Put(self, request: blob_pb2.PutRequest, context: Context) -> blob_pb2.PutResponse:
         async def run(call: Call) -> blob_pb2.PutResponse:

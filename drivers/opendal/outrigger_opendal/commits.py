@@ -30,11 +30,14 @@ from .upload_state import (
 )
 from .upload_stream import Held, read_parts
 
-BEAT_S: Final = 4.0
+BEAT_S: Final = 0.5
 """How often a commit shows that it lives."""
-DEAD_AFTER_S: Final = 15.0
-"""Without a beat for so long, by this process's own clock, a commit's process has died."""
-LOOK_S: Final = 0.5
+DEAD_AFTER_S: Final = 2.5
+"""Without a beat for so long, by this process's own clock, a commit is taken for dead and finished here. If it lives
+after all, both put the same bytes under the same key: nothing is lost but work."""
+LOOK_S: Final = 0.25
+IN_FLIGHT_MS: Final = 20_000
+"""How long after its not-after time a commit that was sent in time may still take effect: the service's own timeout."""
 _LOOKS: Final = 5
 """How often a commit looks again at a key that changes under it."""
 
@@ -167,23 +170,41 @@ class Commits:
             await asyncio.sleep(LOOK_S)
 
     async def _finish(self, upload_id: str, state: State, version: Version) -> None:
-        assert state.commit is not None
-        parts = await list_parts(self._backend, upload_id)
+        """@raise BACKEND_DOWN and the like: then it stays as it is"""
+        target = state.commit
+        assert target is not None
         held = HeldUpload(self._backend, upload_id, state, version, [])
-        with contextlib.suppress(OutriggerError):
+        try:
             # The first who writes finishes it.
             await held.swap(state.changed())
-            try:
-                assert_in_time(state.commit.not_after_ms)
-                held.parts = cover(state_with_own(state, parts), parts)
-                async with self._beating(held):
-                    await self._place(held.parts, state.commit)
-            except OutriggerError as error:
-                self._log.warning("a commit whose process died could not be finished", exc_info=error)
-                await held.swap(held.state.changed(phase="open", commit=None))
+            parts = await list_parts(self._backend, upload_id)
+            whole = resolved(state.changed(unresolved=(*state.unresolved, state.token)), parts)
+            async with self._beating(held):
+                await self._finish_placing(cover(whole, parts), target)
+        except OutriggerError as error:
+            if error.reason == "UPLOAD_FENCED":
                 return
-            self._log.info("a commit whose process died was finished")
-            await self._end(held)
+            if error.reason not in ("TOO_LATE", "KEY_EXISTS", "KEY_CONFLICT", "STORED_CORRUPT", "INVALID_KEY"):
+                raise
+            self._log.warning("a commit whose process died could not be finished", exc_info=error)
+            with contextlib.suppress(OutriggerError):
+                await held.swap(held.state.changed(phase="open", commit=None))
+            return
+        self._log.info("a commit whose process died was finished")
+        await self._end(held)
+
+    async def _finish_placing(self, parts: list[Part], target: CommitTarget) -> None:
+        try:
+            await self._place(parts, target)
+        except OutriggerError as error:
+            if error.reason != "TOO_LATE":
+                raise
+            # What its own process sent in time may be on its way still; after that nothing of it can come.
+            while now_ms() <= target.not_after_ms + IN_FLIGHT_MS:
+                await asyncio.sleep(LOOK_S)
+            there = await self._backend.stat(target.key)
+            if there is None or not await self._holds(there, target):
+                raise
 
     async def clean(self, upload_id: str) -> None:
         """Takes a `done` upload's parts away, and its state last: what is interrupted is begun anew later."""
@@ -198,11 +219,6 @@ class Commits:
         found = await self._backend.read_private(state_path(upload_id))
         if found is None or decode(found.data).phase == "done":
             await self._backend.delete(state_path(upload_id))
-
-
-def state_with_own(state: State, parts: list[Part]) -> State:
-    """The state with the newest token's parts counted too."""
-    return resolved(state.changed(unresolved=(*state.unresolved, state.token)), parts)
 
 
 async def checked(pieces: AsyncIterator[bytes], target: CommitTarget) -> AsyncIterator[bytes]:

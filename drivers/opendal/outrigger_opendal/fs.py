@@ -1,7 +1,8 @@
 """OpenDAL's fs service, made lasting: written aside, synced, given a time of its own, renamed, the name synced.
 
 OpenDAL syncs nothing and its fs has no etags. What is done here beside it: fsync, the modification time (unique for
-ever, so that it and the size are an etag), the rename, folders that became empty, and the lock that keeps a second process away.
+ever, so that it and the size are an etag), the rename, folders that became empty, and the lock that keeps a second
+process away.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class FsBackend(Backend):
     def etag_of(self, path: str, found: Metadata) -> str | None:
         return f"{micros_of(found.last_modified):x}-{found.content_length:x}"
 
-    async def _write_whole(self, path: str, data: bytes, condition: Condition) -> None:
+    async def _write_whole(self, path: str, data: bytes, condition: Condition, mark: str) -> None:
         staged = self._staged()
         try:
             await self._op.write(staged, data)
@@ -101,6 +102,7 @@ class FsBackend(Backend):
         size: int,
         condition: Condition,
         in_time: Callable[[], None],
+        mark: str,
     ) -> None:
         staged = self._staged()
         try:
@@ -117,7 +119,7 @@ class FsBackend(Backend):
 
     async def write_part(self, path: str, data: bytes) -> None:
         try:
-            await self._write_whole(path, data, Condition())
+            await self._write_whole(path, data, Condition(), "")
         except OSError as error:
             raise_of_service(error, "write")
 
@@ -127,11 +129,12 @@ class FsBackend(Backend):
             async with self._names:
                 await asyncio.to_thread(self._unlink, self._root / path)
 
-    async def _move(self, source: str, there: Info, destination: str, in_time: Callable[[], None]) -> None:
+    async def _move(self, source: str, there: Info, destination: str, in_time: Callable[[], None]) -> str | None:
         async with self._names:
             in_time()
             await asyncio.to_thread(self._rename, self._root / source, self._root / destination)
             await asyncio.to_thread(self._prune, (self._root / source).parent)
+        return None
 
     def _staged(self) -> str:
         return f"{_STAGING}/{uuid.uuid4().hex}"

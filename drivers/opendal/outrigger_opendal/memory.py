@@ -41,9 +41,9 @@ class MemoryBackend(Backend):
                 return None
             return Info(found.content_length, *facts)
 
-    async def _write_whole(self, path: str, data: bytes, condition: Condition) -> None:
+    async def _write_whole(self, path: str, data: bytes, condition: Condition, mark: str) -> None:
         async with self._change(path):
-            await super()._write_whole(path, data, condition)
+            await super()._write_whole(path, data, condition, mark)
             self._facts[path] = (secrets.token_hex(16), now_ms())
 
     async def delete(self, path: str, in_time: Callable[[], None] = lambda: None) -> None:
@@ -52,13 +52,19 @@ class MemoryBackend(Backend):
             await self._op.delete(path)
             self._facts.pop(path, None)
 
-    async def _move(self, source: str, there: Info, destination: str, in_time: Callable[[], None]) -> None:
+    async def _move(self, source: str, there: Info, destination: str, in_time: Callable[[], None]) -> str | None:
         data = await self.read(source, 0, there.size, there.etag)
         in_time()
-        await self._write_whole(destination, data, Condition())
+        await self._write_whole(destination, data, Condition(), "")
         async with self._change(source):
             await self._op.delete(source)
             self._facts.pop(source, None)
+        return None
+
+    async def _written(self, path: str, size: int, mark: str | None) -> Info:
+        info = await self.stat(path)
+        assert info is not None, "its lock is held"
+        return info
 
     @asynccontextmanager
     async def _change(self, path: str) -> AsyncIterator[None]:

@@ -55,8 +55,8 @@ def check_options(chosen: ServiceOptions) -> None:
     """@raise UsageError"""
     if chosen.service in REFUSED:
         raise UsageError(
-            f"--service {chosen.service} cannot be a blob store: it gives no etags, so two contents of one key cannot be "
-            "told apart"
+            f"--service {chosen.service} cannot be a blob store: it gives no etags, so two contents of one key "
+            "cannot be told apart"
         )
     known = known_options(chosen.service)
     if known is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import secrets
 import uuid
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ async def _open_fs(options: StoreOptions, make: bool) -> Backend:
     given = options.service.options
     if "root" not in given:
         raise UsageError("--service fs needs --option root=/a/folder")
-    root = Path(given["root"]).absolute()
+    root = Path(os.path.abspath(given["root"]))
     if not make and not root.is_dir():
         raise UsageError(f"the root {root} is not there: mount it, or make it with --init")
     lock: int | None = None
