@@ -15,10 +15,10 @@ export interface Wrong {
   readonly name: string;
   /** One line: what it does. */
   readonly does: string;
-  /** The rules (`MUST [id]`) that it breaks: each has a test that fails on it, and of what else is tried none does. */
+  /** The rules (`MUST [id]`) that it breaks: each has a test that fails on it. */
   readonly caughtBy: readonly string[];
-  /** What of the kit it is tried with, as --only takes it: what it breaks, and the neighbourhood that it does not. */
-  readonly tried: readonly string[];
+  /** What else it is tried with and must escape: groups, rules or tests, as --only takes them. */
+  readonly beside: readonly string[];
   /** It shows only when it is killed, or told to start otherwise: the kit starts it. Default: no. */
   readonly processes?: true;
   /** Default: a short one, so that a driver that hangs is found soon. */

@@ -8,7 +8,7 @@ export const metaWrongs: readonly Wrong[] = [
     name: "condition-races",
     does: "checks conditions first and applies a moment later",
     caughtBy: ["meta.write.03"],
-    tried: ["meta.write"],
+    beside: ["meta.write.02", "meta.write.05", "meta.write.06", "meta.write.07"],
     changes: () => ({
       meta: {
         async write(operations, steps) {
@@ -23,7 +23,7 @@ export const metaWrongs: readonly Wrong[] = [
     name: "write-in-part",
     does: "applies a Write's operations one after another up to the first whose condition does not hold",
     caughtBy: ["meta.write.01"],
-    tried: ["meta.write"],
+    beside: ["meta.write.02", "meta.write.05", "meta.write.06", "meta.write.07"],
     changes: () => ({
       meta: {
         async write(operations, steps) {
@@ -45,7 +45,7 @@ export const metaWrongs: readonly Wrong[] = [
     name: "half-write-seen",
     does: "reads a Get's keys one after another, while Writes go on",
     caughtBy: ["meta.get.03"],
-    tried: ["meta.get"],
+    beside: ["meta.get", "meta.write.06"],
     changes: () => ({
       meta: {
         async get(keys, read) {
@@ -63,14 +63,14 @@ export const metaWrongs: readonly Wrong[] = [
     name: "etag-again",
     does: "counts a key's etags from the beginning again after a delete",
     caughtBy: ["meta.etag.01"],
-    tried: ["meta.etag"],
+    beside: ["meta.write.02", "meta.write.06"],
     changes: () => ({ meta: { etag: (_entry, _key, before) => String(Number(before ?? 0) + 1) } }),
   },
   {
     name: "any-etag",
     does: "takes any etag for the key's",
-    caughtBy: ["meta.write.02", "meta.write.03"],
-    tried: ["meta.write"],
+    caughtBy: ["meta.write.02", "meta.write.03", "meta.write.05"],
+    beside: ["meta.write.01", "meta.write.06", "meta.write.07"],
     changes: () => ({ meta: { sameEtag: () => true } }),
   },
 ];

@@ -3,7 +3,7 @@ import { status as Code, Metadata } from "@grpc/grpc-js";
 import type { DescribeResponse } from "../../../proto/gen/outrigger/handshake/v1/DescribeResponse.ts";
 import { honest } from "../habits.ts";
 import type { Wrong } from "../wrongs.ts";
-import { quickUploads } from "./upload.ts";
+import { besideUploads } from "./upload.ts";
 
 const never = () => new Promise<never>(() => {});
 
@@ -19,42 +19,42 @@ export const wireWrongs: readonly Wrong[] = [
     name: "store-ignored",
     does: "answers calls that ask for another store",
     caughtBy: ["call.store.01"],
-    tried: ["calls"],
+    beside: ["calls"],
     changes: () => ({ wire: { assertStore() {} } }),
   },
   {
     name: "late-effect",
     does: "changes things after not-after",
     caughtBy: ["blob.append.21", "call.notafter.01", "meta.write.08"],
-    tried: ["calls", "uploads", "meta.write"],
+    beside: ["call.store.01", "blob.append.02", "meta.write.07"],
     changes: () => ({ wire: { assertInTime() {} } }),
   },
   {
     name: "no-clock",
     does: "does not tell its clock",
     caughtBy: ["call.now.01"],
-    tried: ["calls"],
+    beside: ["calls"],
     changes: () => ({ wire: { now: () => undefined } }),
   },
   {
     name: "clock-off",
     does: "has a clock that is an hour fast",
     caughtBy: ["call.now.01"],
-    tried: ["calls"],
+    beside: ["calls"],
     changes: () => ({ wire: { now: () => String(Date.now() + 3_600_000) } }),
   },
   {
     name: "no-contract",
     does: "tells no hash of what Describe says",
     caughtBy: ["call.contract.01"],
-    tried: ["calls"],
+    beside: ["calls"],
     changes: () => ({ wire: { contract: () => undefined } }),
   },
   {
     name: "contract-stays",
     does: "keeps its contract's hash though Describe says something else",
     caughtBy: ["call.contract.01"],
-    tried: ["calls"],
+    beside: ["calls"],
     changes() {
       // As after a start that found other data; two replicas that tell different things are two contracts as well.
       const outside = Number(process.hrtime.bigint() % 1_000_000_000n);
@@ -73,7 +73,7 @@ export const wireWrongs: readonly Wrong[] = [
     name: "wrong-code",
     does: "gives CONDITION_FAILED under the code FAILED_PRECONDITION",
     caughtBy: ["call.error.01"],
-    tried: ["calls"],
+    beside: ["calls"],
     changes: () => ({
       wire: {
         status: (error, trailers) => {
@@ -87,7 +87,7 @@ export const wireWrongs: readonly Wrong[] = [
     name: "no-reason",
     does: "gives NOT_FOUND for a key without a reason",
     caughtBy: ["call.error.01"],
-    tried: ["calls"],
+    beside: ["calls"],
     changes: () => ({
       wire: {
         status: (error, trailers = new Metadata()) =>
@@ -101,28 +101,28 @@ export const wireWrongs: readonly Wrong[] = [
     name: "hang",
     does: "never answers ListUploads",
     caughtBy: ["blob.abort.03", "blob.append.16", "blob.listuploads.01", "blob.listuploads.02"],
-    tried: ["blob.listuploads", "blob.getupload", "blob.abort.01", "blob.abort.03", "blob.append.02", "blob.append.16"],
+    beside: ["blob.getupload.01", "blob.abort.01", "blob.append.02"],
     changes: () => ({ wire: { arrive: (method) => (method === "blob.ListUploads" ? never() : Promise.resolve()) } }),
   },
   {
     name: "hang-version",
     does: "never answers Version",
     caughtBy: ["handshake.version.01", "handshake.version.02"],
-    tried: ["handshake"],
+    beside: ["handshake"],
     changes: () => ({ wire: { arrive: (method) => (method === "handshake.Version" ? never() : Promise.resolve()) } }),
   },
   {
     name: "lying-sign-url",
     does: "claims SIGN_URL and has no URLs",
     caughtBy: ["handshake.describe.03"],
-    tried: ["handshake"],
+    beside: ["handshake"],
     changes: () => ({ wire: { describe: (honestly) => claiming(honestly, "SIGN_URL") } }),
   },
   {
     name: "two-stores-of-a-kind",
     does: "describes its blob store twice",
     caughtBy: ["handshake.describe.02"],
-    tried: ["handshake"],
+    beside: ["handshake"],
     changes: () => ({
       wire: {
         describe: (honestly) => ({ ...honestly, stores: [...honestly.stores, ...honestly.stores.slice(0, 1)] }),
@@ -133,7 +133,7 @@ export const wireWrongs: readonly Wrong[] = [
     name: "version-twice",
     does: "lists a major version twice",
     caughtBy: ["handshake.version.02"],
-    tried: ["handshake"],
+    beside: ["handshake"],
     changes: () => ({
       wire: {
         answer(method, response) {
@@ -151,7 +151,7 @@ export const wireWrongs: readonly Wrong[] = [
     name: "describes-anew",
     does: "says another version each time it describes itself",
     caughtBy: ["handshake.describe.01"],
-    tried: ["handshake"],
+    beside: ["handshake"],
     changes() {
       let times = 0;
       return {
@@ -166,21 +166,21 @@ export const wireWrongs: readonly Wrong[] = [
     name: "pages-too-large",
     does: "sends messages over 4 MiB",
     caughtBy: ["call.size.01", "meta.get.02", "meta.list.03"],
-    tried: ["meta.get", "meta.list", "call.size"],
+    beside: ["meta.get", "meta.list.01"],
     changes: () => ({ list: { pageBytes: Number.POSITIVE_INFINITY } }),
   },
   {
     name: "key-unchecked",
     does: "takes any text for a key: ../../etc/passwd",
     caughtBy: ["blob.key.01", "meta.key.01"],
-    tried: ["blob.key", "meta.key"],
+    beside: ["blob.key", "meta.key"],
     changes: () => ({ fields: { key() {} } }),
   },
   {
     name: "upload-id-unchecked",
     does: "takes any text for an upload's id: ../x",
     caughtBy: ["blob.append.22"],
-    tried: quickUploads,
+    beside: besideUploads,
     changes: () => ({ fields: { uploadId() {} } }),
   },
 ];
