@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,10 +75,10 @@ func TestReadLeavesASilentDriver(t *testing.T) {
 	f.blobs["x"] = make([]byte, 5000)
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
-	silent := true
+	silent := atomic.Bool{}
+	silent.Store(true)
 	f.onChunk = func(offset int64) error {
-		if offset == 2000 && silent {
-			silent = false
+		if offset == 2000 && silent.Swap(false) {
 			<-release
 		}
 		return nil

@@ -72,14 +72,14 @@ func TestUploadsSurviveBrokenStreams(t *testing.T) {
 	f := startFake(t)
 	breaks := atomic.Int32{}
 	f.onAppend = func(string) error {
-		if roll(6) == 0 {
+		if roll(10) == 0 {
 			breaks.Add(1)
 			return errGone
 		}
 		return nil
 	}
 	f.lag = func(received int64) int64 { return int64(roll(int(min(received, 700_000)) + 1)) }
-	d := f.connected(t)
+	d := f.connected(t, func(config *Config) { config.Resume = time.Minute })
 	for round := range 8 {
 		data := randomBytes(random, random.IntN(2_500_000))
 		cut := random.IntN(len(data) + 1)
