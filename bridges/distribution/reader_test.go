@@ -103,8 +103,11 @@ func TestReadWaitsForASlowPuller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := io.ReadFull(reader, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
 	time.Sleep(800 * time.Millisecond)
-	if content, err := io.ReadAll(reader); err != nil || len(content) != 5000 {
+	if content, err := io.ReadAll(reader); err != nil || len(content) != 4999 {
 		t.Fatalf("got %d bytes, %v", len(content), err)
 	}
 	if reads := f.count("Read"); reads != 1 {

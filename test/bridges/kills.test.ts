@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { newFile, startBolt } from "../drivers/bolt/bolt.ts";
 import { type BridgeRegistry, startBridge } from "../helpers/bridge.ts";
 import { paced, startLoad } from "../helpers/load.ts";
 import { type Content, image, seededContent, writeLayout } from "../helpers/oci.ts";
@@ -116,5 +117,32 @@ describe("distribution's registry while its driver is killed with -9", { skip: m
     await during(crane("pull", "--format", "oci", at, join(folder, "pulled")));
     assert.equal(victim.kills, 2);
     await victim.bridge.client.pullImage("kills/crane", "v1", pushed);
+  });
+
+  it("tags move on over kills of a metadata driver of its own", {
+    skip: missing("outrigger-driver-bolt"),
+  }, async (t) => {
+    const random = randomOf(seedOf(t));
+    const file = await newFile(scope);
+    let bolt = await startBolt(scope, file);
+    const { address: blobs } = await startDriver(scope, { driver: "memory" });
+    const { client } = await startBridge(scope, { blobs, meta: bolt.address });
+    const images = [0, 1].map((number) => image({ seed: `bolt/${number}`, layerBytes: [1000] }));
+    for (const one of images) await client.pushImage("kills/bolt", one);
+    const last = new Map<string, string>();
+    const load = startLoad(3, async (number, worker) => {
+      const { manifest } = images[number % 2] ?? assert.fail();
+      await client.putManifest("kills/bolt", `t${worker}`, manifest);
+      last.set(`t${worker}`, manifest.digest);
+      assert.equal((await client.getManifest("kills/bolt", `t${worker}`)).digest, manifest.digest);
+    });
+    for (let kills = 0; kills < 4; kills++) {
+      await sleep(random.between(50, 400));
+      await bolt.process.kill();
+      bolt = await startBolt(scope, file);
+    }
+    await load.finish();
+    t.diagnostic(`${load.done} tags were moved`);
+    for (const [tag, digest] of last) assert.equal((await client.getManifest("kills/bolt", tag)).digest, digest);
   });
 });

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
+import { newFile, startBolt } from "../drivers/bolt/bolt.ts";
 import { type Addresses, distributionSuite } from "../helpers/bridge.ts";
 import { initialiseRoot, startDriver } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
@@ -46,5 +47,12 @@ describe("distribution's driver suite", { skip: missing("bridge-tests"), concurr
 
   it("passes on the memory driver", async () => {
     await passes({ blobs: (await startDriver(scope, { driver: "memory" })).address });
+  });
+
+  it("passes on the filesystem driver with the bolt driver's metadata", {
+    skip: missing("outrigger-driver-bolt"),
+  }, async () => {
+    const { address: meta } = await startBolt(scope, await newFile(scope));
+    await passes({ blobs: await filesystem(scope), meta });
   });
 });
