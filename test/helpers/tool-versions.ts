@@ -18,6 +18,8 @@ export const goPrograms = {
     version: "v1.6.2",
     program: "protoc-gen-go-grpc",
   },
+  // A real S3 server, with conditional writes.
+  versitygw: { module: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0", program: "versitygw" },
 } as const;
 
 export type GoProgram = keyof typeof goPrograms;
@@ -39,6 +41,13 @@ export const ownGoPrograms = {
 } as const satisfies Readonly<Record<string, OwnGoSource>>;
 
 export type OwnGoProgram = keyof typeof ownGoPrograms;
+
+/** Python environments by name: what pip installs there, all of it pinned. */
+export const pythonEnvironments = {
+  "opendal-python": { requirements: ["drivers/opendal/requirements.txt", "drivers/opendal/requirements-dev.txt"] },
+} as const;
+
+export type PythonEnvironment = keyof typeof pythonEnvironments;
 
 /** Debian packages by the program that is looked for: their versions are the distribution's. */
 export const debianPrograms = {

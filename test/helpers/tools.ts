@@ -4,7 +4,16 @@
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,12 +25,14 @@ import {
   type OwnGoProgram,
   type OwnGoSource,
   ownGoPrograms,
+  type PythonEnvironment,
+  pythonEnvironments,
 } from "./tool-versions.ts";
 
 export const repository = fileURLToPath(new URL("../../", import.meta.url));
 const goMetaFolder = join(repository, "test/interop/go-meta");
 
-export type Tool = DebianProgram | GoProgram | OwnGoProgram | "go-meta";
+export type Tool = DebianProgram | GoProgram | OwnGoProgram | PythonEnvironment | "go-meta";
 
 /** Kept between runs and shared by clones: what lies here is named by its version or its sources' hash. */
 function cacheFolder(): string {
@@ -33,6 +44,7 @@ export function findTool(tool: Tool): string | undefined {
   if (tool === "go-meta") return existing(goMetaPath());
   if (isGoProgram(tool)) return existing(goProgramPath(tool));
   if (isOwnGoProgram(tool)) return existing(ownGoProgramPath(tool));
+  if (isPythonEnvironment(tool)) return existing(pythonPath(tool));
   return findOnPath(tool);
 }
 
@@ -61,6 +73,10 @@ function isOwnGoProgram(name: string): name is OwnGoProgram {
   return Object.hasOwn(ownGoPrograms, name);
 }
 
+function isPythonEnvironment(name: string): name is PythonEnvironment {
+  return Object.hasOwn(pythonEnvironments, name);
+}
+
 function findOnPath(
   program: string,
   extra: readonly string[] = ["/usr/sbin", "/usr/local/go/bin"],
@@ -84,6 +100,13 @@ function ownGoProgramPath(name: OwnGoProgram): string {
     hash.update(path.slice(repository.length)).update("\0").update(readFileSync(path));
   }
   return join(cacheFolder(), `${name}-${hash.digest("hex").slice(0, 16)}`, name);
+}
+
+/** The environment's interpreter, named by what is installed in it. */
+function pythonPath(name: PythonEnvironment): string {
+  const hash = createHash("sha256");
+  for (const file of pythonEnvironments[name].requirements) hash.update(readFileSync(join(repository, file)));
+  return join(cacheFolder(), `${name}-${hash.digest("hex").slice(0, 16)}`, "python");
 }
 
 /** Named by everything it is built from, so that it can never be a stale one. */
@@ -111,9 +134,32 @@ export interface Brought {
   readonly problem?: string;
 }
 
-/** Brings what is missing: Debian packages as root, Go programs where go and its module proxy are to be had. */
+/** Brings what is missing: Debian packages as root, Go programs where go and its module proxy are to be had, Python likewise. */
 export async function bringTools(say: (line: string) => void): Promise<Brought[]> {
-  return [...(await bringDebianPrograms(say)), ...(await bringGoPrograms(say))];
+  const python: Brought[] = [];
+  for (const name of Object.keys(pythonEnvironments) as PythonEnvironment[])
+    python.push(await attempt(name, () => bringPython(name, say)));
+  return [...(await bringDebianPrograms(say)), ...(await bringGoPrograms(say)), ...python];
+}
+
+/** A virtual environment with the pinned packages. */
+export async function bringPython(name: PythonEnvironment, say: (line: string) => void): Promise<void> {
+  const path = pythonPath(name);
+  if (existsSync(path)) return;
+  const python = ["python3.11", "python3"].map((program) => findOnPath(program)).find((found) => found !== undefined);
+  if (python === undefined) throw new Error("there is no python3");
+  await command(python, ["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"]).catch((cause) => {
+    throw new Error("python3 is older than 3.11, or without venv and pip", { cause });
+  });
+  say(`installing ${name}`);
+  await intoCache(path, async (folder) => {
+    await command(python, ["-m", "venv", join(folder, "venv")], { timeoutMs: 120_000 });
+    const requirements = pythonEnvironments[name].requirements.flatMap((file) => ["-r", join(repository, file)]);
+    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...requirements];
+    await command(join(folder, "venv/bin/python"), pip, { timeoutMs: 600_000 });
+    // Beside the environment, so that it can be moved to where it stays; `exec`, so that signals reach Python.
+    writeFileSync(join(folder, "python"), '#!/bin/sh\nexec "$(dirname "$0")/venv/bin/python" "$@"\n', { mode: 0o755 });
+  });
 }
 
 async function bringDebianPrograms(say: (line: string) => void): Promise<Brought[]> {

@@ -20,6 +20,7 @@ export interface Group {
 /** A group's folders under test/; what lies in none of them is `unit`. */
 const folders: Readonly<Record<string, string | readonly string[]>> = {
   go: ["interop/", "drivers/bolt/", "bridges/"],
+  python: "drivers/opendal/",
   e2e: "e2e/",
   faults: "faults/",
   containers: "packaging/dockerfile",
@@ -57,6 +58,8 @@ export const groups: readonly Group[] = [
   group("unit", { needsTools: false }),
   // distribution's driver suite writes and reads 5 GB in one of its tests.
   group("go", { timeoutMs: 600_000 }),
+  // The kit on a real S3 server, over kills: long, but mostly it waits.
+  group("python", { timeoutMs: 600_000 }),
   group("e2e", { timeoutMs: 600_000 }),
   // Alone: how long a driver is away between two kills decides what its clients have to bear.
   group("faults", { timeoutMs: 900_000, concurrency: 1 }),

@@ -21,6 +21,9 @@ class MemoryBackend(Backend):
         self._facts: dict[str, tuple[str, int]] = {}
         self._changing: dict[str, asyncio.Event] = {}
 
+    async def check(self) -> None:
+        """It lives as long as this process."""
+
     def info_of(self, path: str, found: Metadata) -> Info | None:
         """What is listed may be of another moment than the etag kept here: `stat` knows."""
         return None
