@@ -113,7 +113,13 @@ export async function runMeta(peer: MetaPeer, prefix: string, steps: readonly Me
     } catch (error) {
       if (!isRefusal(error)) throw error;
       const told = error.metadata["index"];
-      if (due < 0) throw new Difference("meta.write.02", `${words}, all of whose conditions hold: ${error.message}`);
+      if (due < 0) {
+        const nothing = operations.some(
+          ({ do: kind, key, if: asked }) => kind === "delete" && !asked && !state.has(key),
+        );
+        const rule = nothing ? "meta.write.07" : "meta.write.02";
+        throw new Difference(rule, `${words}, all of whose conditions hold: ${error.message}`);
+      }
       if (told !== String(due)) {
         throw new Difference("meta.write.02", `${words} fails at ${due}, and names index ${told ?? "(none)"}`);
       }
