@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { capabilitiesPage } from "./docs/capabilities-page.ts";
 import { cliPage } from "./docs/cli-page.ts";
 import { conformancePage } from "./docs/conformance-page.ts";
 import { withDriverTable } from "./docs/driver-table.ts";
@@ -20,6 +21,7 @@ const pages: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/reference/errors.md": errorsPage,
   "docs/reference/protocol.md": protocolPage,
   "docs/reference/limits.md": limitsPage,
+  "docs/reference/capabilities.md": capabilitiesPage,
   "docs/reference/cli.md": cliPage,
   "docs/reference/drivers.md": driversPage,
   "docs/reference/conformance.md": conformancePage,

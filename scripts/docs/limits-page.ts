@@ -27,7 +27,8 @@ const meanings: Readonly<Record<keyof typeof limits, string>> = {
 export function limitsPage(): string {
   return `${generated("proto/limits.ts")}
 # Limits
-The protocol's numbers. What a store limits beyond them it tells in Describe: \`outrigger describe ADDR\`.
+The numbers of the [protocol](protocol.md). What a store limits beyond them it tells in Describe, as
+\`outrigger describe ADDR\` shows it. What it can do beyond every store: [capabilities](capabilities.md).
 
 ${markdownTable(
   ["limit", "value", "meaning"],

@@ -1,0 +1,3 @@
+import { endsInGreenKit } from "./green-kit.ts";
+
+endsInGreenKit("any-language", ["handshake", "meta", "process"]);

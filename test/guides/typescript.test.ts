@@ -1,0 +1,3 @@
+import { endsInGreenKit } from "./green-kit.ts";
+
+endsInGreenKit("typescript", ["handshake", "meta", "blob", "process"]);
