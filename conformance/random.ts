@@ -41,11 +41,9 @@ export function randomOf(seed: number, name: string): Random {
         .map(({ item }) => item);
     },
     bytes(size) {
-      const bytes = Buffer.allocUnsafe(size);
-      let at = 0;
-      for (; at + 4 <= size; at += 4) bytes.writeUInt32LE(word(), at);
-      for (; at < size; at++) bytes[at] = word() & 0xff;
-      return bytes;
+      const words = new Uint32Array(Math.ceil(size / 4));
+      for (let at = 0; at < words.length; at++) words[at] = word();
+      return Buffer.from(words.buffer, 0, size);
     },
     hex(length) {
       let text = "";

@@ -2,20 +2,29 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it, type TestContext } from "node:test";
+import { after, before, describe, it, type TestContext } from "node:test";
 import type { Profile } from "../../conformance/contract.ts";
 import type { ProfileState, RunResult } from "../../conformance/results.ts";
+import { compiledCommand } from "../helpers/compiled.ts";
 import { assertReported } from "../helpers/kit.ts";
-import { initialiseRoot, launchOutrigger } from "../helpers/outrigger.ts";
-import { Scope } from "../helpers/processes.ts";
+import { initialiseRoot } from "../helpers/outrigger.ts";
+import { launch, Scope } from "../helpers/processes.ts";
 import { newSeed } from "../helpers/random.ts";
 import { tempFolder } from "../helpers/temp.ts";
 import { repository } from "../helpers/tools.ts";
 
-/** Quoted: this repository may lie anywhere. */
-const outrigger = `exec "${process.execPath}" --import tsx "${join(repository, "cli/main.ts")}"`;
-
 const seed = newSeed();
+
+const shared = new Scope();
+let main = "";
+
+before(async () => {
+  main = await compiledCommand(shared);
+});
+after(shared.close);
+
+/** A start command. Quoted: this repository may lie anywhere. */
+const driver = (name: string, flags = "") => `exec "${process.execPath}" "${main}" driver ${name} ${flags}`;
 
 interface Ran {
   readonly result: RunResult;
@@ -26,11 +35,10 @@ async function kit(t: TestContext, name: string, scope: Scope, flags: readonly s
   // CONFORMANCE_REPORTS keeps the reports: what the README's table of drivers is made from.
   const kept = process.env["CONFORMANCE_REPORTS"];
   const report = kept === undefined ? join(tempFolder(scope), "report") : join(kept, name);
-  const running = scope.add(
-    launchOutrigger("conformance", ["conformance", ...flags, "--seed", String(seed), "--report", report]),
-  );
+  const argv = [main, "conformance", ...flags, "--seed", String(seed), "--report", report];
+  const running = scope.add(launch("conformance", process.execPath, argv, { cwd: repository }));
   const { code } = await running.exited;
-  for (const line of running.lines.filter((line) => /FAILED|^note:/.test(line))) t.diagnostic(line);
+  for (const line of running.lines.filter((line) => /^ {2}FAILED|^note:/.test(line))) t.diagnostic(line);
   assert.equal(code, 0, running.tail(60));
   const read = (file: string) => JSON.parse(readFileSync(join(report, file), "utf8"));
   return { result: read("result.json"), badge: read("badge.json") };
@@ -50,11 +58,11 @@ async function inScope(t: TestContext, work: (scope: Scope) => Promise<void>): P
 }
 
 describe(`the kit (seed ${seed})`, { concurrency: true }, () => {
-  it("finds the filesystem driver right", { timeout: 280_000 }, (t) =>
+  it("finds the filesystem driver right", { timeout: 580_000 }, (t) =>
     inScope(t, async (scope) => {
       const root = tempFolder(scope, "root");
       await initialiseRoot(root);
-      const start = `${outrigger} driver filesystem --root "${root}"`;
+      const start = driver("filesystem", `--root "${root}"`);
       const ran = await kit(t, "filesystem", scope, ["--start", start, "--local-root", root]);
       assert.equal(ran.result.driver?.name, "io.outrigger.filesystem");
       assertProfiles(ran, {
@@ -70,9 +78,9 @@ describe(`the kit (seed ${seed})`, { concurrency: true }, () => {
     }),
   );
 
-  it("finds the memory driver right", { timeout: 280_000 }, (t) =>
+  it("finds the memory driver right", { timeout: 580_000 }, (t) =>
     inScope(t, async (scope) => {
-      const ran = await kit(t, "memory", scope, ["--start", `${outrigger} driver memory`]);
+      const ran = await kit(t, "memory", scope, ["--start", driver("memory")]);
       assert.equal(ran.result.driver?.name, "io.outrigger.memory");
       assertProfiles(ran, {
         handshake: "passed",
