@@ -246,14 +246,19 @@ func (d *driver) Stat(ctx context.Context, path string) (storagedriver.FileInfo,
 	if err != nil {
 		return nil, err
 	}
-	if key != "" {
-		one, err := d.file(ctx, key)
-		if err != nil {
-			return nil, translate(path, 0, err)
+	if key == "" {
+		// distribution's health check asks this: the root is always there, if the stores are.
+		if err := d.alive(ctx); err != nil {
+			return nil, err
 		}
-		if one != nil {
-			return fileInfo(*one), nil
-		}
+		return fileInfo(entry{isDir: true}), nil
+	}
+	one, err := d.file(ctx, key)
+	if err != nil {
+		return nil, translate(path, 0, err)
+	}
+	if one != nil {
+		return fileInfo(*one), nil
 	}
 	has, err := d.isFolder(ctx, key)
 	switch {
@@ -263,6 +268,15 @@ func (d *driver) Stat(ctx context.Context, path string) (storagedriver.FileInfo,
 		return nil, storagedriver.PathNotFoundError{Path: path}
 	}
 	return fileInfo(entry{key: key, isDir: true}), nil
+}
+
+// alive asks both stores for something small.
+func (d *driver) alive(ctx context.Context) error {
+	if _, err := d.blobs.stat(ctx, "docker"); err != nil {
+		return err
+	}
+	_, err := d.meta.get(ctx, pairKey)
+	return err
 }
 
 func fileInfo(one entry) storagedriver.FileInfo {

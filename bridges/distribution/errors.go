@@ -88,6 +88,12 @@ func (e *driverError) isForeign() bool {
 	return strings.Contains(e.message, "looked like an HTTP/1")
 }
 
+// isUntrusted says whether TLS failed for a reason that waiting does not mend.
+func (e *driverError) isUntrusted() bool {
+	return e.reason == "" && (strings.Contains(e.message, "x509: ") || strings.Contains(e.message, "remote error: tls: ") ||
+		strings.Contains(e.message, "does not look like a TLS handshake"))
+}
+
 func reasonOf(err error) string {
 	var failure *driverError
 	if errors.As(err, &failure) {

@@ -135,8 +135,12 @@ func (s *store) ask(ctx context.Context, before *facts) (*facts, string, error) 
 		return nil, "", err
 	}
 	if before != nil && !strings.EqualFold(before.id, said.id) {
-		return nil, "", refused("the %s store at %s is %s, not %s: give the address of the right one, or restart the registry to accept this one",
-			s.kind.name, s.address, said.id, before.id)
+		instead := "start the registry again to use this one"
+		if s.pinned {
+			instead = fmt.Sprintf("change storage.outrigger.%sid", map[string]string{blobKind.name: "blobs", metaKind.name: "meta"}[s.kind.name])
+		}
+		return nil, "", refused("the %s store at %s is %s, not %s: give the address of the right one, or %s",
+			s.kind.name, s.address, said.id, before.id, instead)
 	}
 	if before == nil || before.driver == "" {
 		s.log.Infof("the %s store at %s is %s, kept by %s %s", s.kind.name, s.address, said.id, described.GetDriver(), described.GetVersion())
@@ -158,6 +162,8 @@ func greet[Request, Response any](
 		failure := asDriverError(err)
 		if said, ok := failure.(*driverError); ok && said.isForeign() {
 			return nil, "", refused("what answers at %s is not an Outrigger driver: %s", s.address, said.message)
+		} else if ok && said.isUntrusted() {
+			return nil, "", refused("TLS with the driver at %s fails, see storage.outrigger.tls: %s", s.address, said.message)
 		}
 		return nil, "", failure
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -63,6 +64,29 @@ func TestEveryCallNamesTheStoreAndChangesCarryTheirTime(t *testing.T) {
 	read := f.metadata["/outrigger.blob.v1.BlobService/Read"]
 	if read.Get(headerStore)[0] != fakeBlobID || len(read.Get(headerNotAfter)) != 0 {
 		t.Fatalf("a Read carries %v", read)
+	}
+}
+
+func TestHealthIsThatOfBothStores(t *testing.T) {
+	f := startFake(t)
+	d := f.connected(t, func(config *Config) { config.Resume = 300 * time.Millisecond })
+	ctx := context.WithValue(context.Background(), requestIDKey, "a-request") // distribution's key
+	if info, err := d.Stat(ctx, "/"); err != nil || !info.IsDir() || info.Path() != "/" {
+		t.Fatalf("got %v, %v", info, err)
+	}
+	if id := f.metadata["/outrigger.meta.v1.MetaService/Get"].Get(headerRequest); !slices.Equal(id, []string{"a-request"}) {
+		t.Fatalf("the request is named %v", id)
+	}
+	for _, method := range []string{"Stat", "Get"} {
+		f.before = func(called string) error {
+			if called == method {
+				return errGone
+			}
+			return nil
+		}
+		if _, err := d.Stat(ctx, "/"); err == nil {
+			t.Fatalf("all is well without %s", method)
+		}
 	}
 }
 

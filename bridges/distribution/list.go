@@ -132,9 +132,6 @@ func (d *driver) inFolder(ctx context.Context, folder string) ([]entry, error) {
 
 // isFolder says whether anything lies below the key.
 func (d *driver) isFolder(ctx context.Context, key string) (bool, error) {
-	if key == "" {
-		return true, nil
-	}
 	if holdsBlobs(key) {
 		if has, err := isFolder(ctx, d.blobs.list, key); has || err != nil {
 			return has, err

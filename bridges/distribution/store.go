@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -25,6 +27,10 @@ const (
 	headerNotAfter = "outrigger-not-after"
 	headerNow      = "outrigger-now"
 	headerContract = "outrigger-contract"
+	headerRequest  = "outrigger-request-id"
+
+	// Under which distribution keeps its id of a request.
+	requestIDKey = "http.request.id"
 )
 
 const (
@@ -35,6 +41,8 @@ const (
 	// A driver whose hash changes with each answer must not be described without end.
 	describeAtMostEvery = time.Second
 )
+
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // facts are what a driver says of one store.
 type facts struct {
@@ -53,7 +61,9 @@ type store struct {
 	kind    storeKind
 	address string
 	config  *Config
-	log     *logrus.Entry
+	// The configuration names the store's id.
+	pinned bool
+	log    *logrus.Entry
 	// Unary calls, and a connection for bulk bytes in each direction: some HTTP/2 servers do not read while they write.
 	calls, reads, appends *grpc.ClientConn
 
@@ -73,6 +83,7 @@ func dial(kind storeKind, address, pinnedID string, config *Config) (*store, err
 		kind:           kind,
 		address:        address,
 		config:         config,
+		pinned:         pinnedID != "",
 		log:            logrus.WithFields(logrus.Fields{"driver": driverName, "store": kind.name, "address": address}),
 		contracts:      map[string]bool{},
 		describeWanted: true,
@@ -95,6 +106,9 @@ func dial(kind storeKind, address, pinnedID string, config *Config) (*store, err
 		// A proxy of the environment is for the outside world.
 		grpc.WithNoProxy(),
 		grpc.WithIdleTimeout(0),
+		// As seldom as every driver allows [process.keepalive.01]; the timeout is also how long bytes that were sent may
+		// stay unacknowledged by the peer's machine before the connection counts as dead.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 5 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.WithInitialWindowSize(1 << 20),
 		grpc.WithInitialConnWindowSize(4 << 20),
 		grpc.WithUserAgent("outrigger-distribution"),
@@ -131,6 +145,9 @@ func (s *store) outgoing(ctx context.Context, notAfter time.Time) context.Contex
 	pairs := []string{headerStore, s.known().id}
 	if !notAfter.IsZero() {
 		pairs = append(pairs, headerNotAfter, strconv.FormatInt(notAfter.UnixMilli(), 10))
+	}
+	if id, ok := ctx.Value(requestIDKey).(string); ok && requestIDPattern.MatchString(id) {
+		pairs = append(pairs, headerRequest, id)
 	}
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }

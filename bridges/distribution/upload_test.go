@@ -121,6 +121,37 @@ func TestUploadLeavesASilentDriver(t *testing.T) {
 	}
 }
 
+// A client that pauses has its stream ended by the driver [blob.append.23]: the next bytes open another one.
+func TestUploadGoesOnAfterAPause(t *testing.T) {
+	f := startFake(t)
+	idle := atomic.Int32{}
+	f.onAppend = func(step string) error {
+		if step == "chunk" && idle.Add(1)%2 == 1 {
+			return refusal(codes.DeadlineExceeded, reasonStreamIdle)
+		}
+		return nil
+	}
+	d := f.connected(t)
+	ctx := context.Background()
+	data := randomBytes(seeded(t), 4*pieceBytes+5)
+	w, err := d.Writer(ctx, "/x", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from := 0; from < len(data); from += pieceBytes {
+		if _, err := w.Write(data[from:min(len(data), from+pieceBytes)]); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := w.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(f.blobs["x"], data) || f.count("Append") < 3 {
+		t.Fatalf("%d bytes over %d streams", len(f.blobs["x"]), f.count("Append"))
+	}
+}
+
 func TestUploadGivesUpWhenTheDriverStaysAway(t *testing.T) {
 	f := startFake(t)
 	f.onAppend = func(string) error { return errGone }

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { launchBridge, startBridge } from "../helpers/bridge.ts";
-import { type Image, image } from "../helpers/oci.ts";
+import { type Image, image, seededContent } from "../helpers/oci.ts";
 import { initialiseRoot, startDriver, startRegistry } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import type { RegistryClient } from "../helpers/registry-client.ts";
@@ -55,6 +55,8 @@ describe("distribution's registry and Outrigger's own, in turn", { skip: missing
     await throughBridge(async (client) => {
       await client.pushImage("a/one", first, "v1", "latest");
       await client.pushImage("a-b/two", second, "1.0");
+      // distribution keeps it under its sha256 digest, linked from the other one: nothing that Outrigger would stumble over.
+      await client.pushBlob("a/one", seededContent("both/sha512", 100_000, "sha512"));
       await sees(client, { "a/one": { v1: first, latest: first }, "a-b/two": { "1.0": second } });
     });
     // Where distribution keeps it, too.

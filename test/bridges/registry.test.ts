@@ -199,3 +199,40 @@ describe("what distribution's registry does not start with", { skip: missing("br
     );
   });
 });
+
+describe("TLS between distribution's registry and its driver", { skip: missing("bridge-registry") }, () => {
+  const scope = new Scope();
+  after(scope.close);
+
+  it("is mutual where the driver asks for it; what does not fit is told at once", async () => {
+    const folder = tempFolder(scope);
+    const pair = async (name: string) => {
+      const [cert, key] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)];
+      await command("openssl", [
+        ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"],
+        ...["-keyout", key, "-out", cert, "-subj", `/CN=${name}`, "-addext", `subjectAltName=DNS:${name}`],
+      ]);
+      return { cert, key };
+    };
+    const [driver, own, stranger] = [await pair("localhost"), await pair("own"), await pair("stranger")];
+    const port = await freePort();
+    const flags = ["--tls-cert", driver.cert, "--tls-key", driver.key, "--tls-client-ca", own.cert];
+    await startDriver(scope, { driver: "memory", address: `127.0.0.1:${port}`, flags });
+    const blobs = `localhost:${port}`;
+
+    const { client } = await startBridge(scope, { blobs, parameters: { tls: { ca: driver.cert, ...own } } });
+    const pushed = image({ seed: "bridge/tls", layerBytes: [300_000] });
+    await client.pushImage("tls/image", pushed, "v1");
+    await client.pullImage("tls/image", "v1", pushed);
+
+    for (const [tls, says] of [
+      [{ ca: stranger.cert, ...own }, /TLS with the driver at .* fails, see storage\.outrigger\.tls: .*x509: /],
+      [{ ca: driver.cert }, /TLS with the driver at .* fails, .*remote error: tls: /],
+      [{ ca: driver.cert, ...own, servername: "elsewhere" }, /TLS with the driver at .* fails, .*x509: .*elsewhere/],
+    ] as const) {
+      const { process } = await launchBridge(scope, { blobs, parameters: { tls } });
+      assert.equal((await process.exited).code, 1);
+      assert.match(process.lines.join("\n"), says);
+    }
+  });
+});
