@@ -1,4 +1,5 @@
-# Targets: registry, driver-filesystem, driver-memory, driver-bolt, outrigger (the whole command; the default).
+# Targets: registry, driver-filesystem, driver-memory, driver-bolt, conformance (the kit), outrigger (the whole
+# command; the default).
 #   docker build -t outrigger/registry --target registry .
 ARG BASE=node:24-slim
 ARG GO_BASE=golang:1.26
@@ -81,6 +82,11 @@ EXPOSE 5000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health", "http://127.0.0.1:5000"]
 ENTRYPOINT ["outrigger", "registry"]
 CMD ["--blobs", "unix:///run/outrigger/driver.sock"]
+
+# The kit, for authors without Node: beside a running driver, its socket mounted; or as the base of an image that holds a
+# driver, for --start. Reports: mount a folder at /report that uid 65532 may write, and give --report /report.
+FROM common AS conformance
+ENTRYPOINT ["outrigger", "conformance"]
 
 FROM common AS outrigger
 ENTRYPOINT ["outrigger"]
