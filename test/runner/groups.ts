@@ -22,6 +22,7 @@ const folders: Readonly<Record<string, string | readonly string[]>> = {
   go: ["interop/", "drivers/bolt/", "bridges/"],
   python: "drivers/opendal/",
   conformance: ["conformance/kit-drivers", "conformance/kit-hostile", "conformance/wrong"],
+  guides: "guides/",
   e2e: "e2e/",
   faults: "faults/",
   containers: "packaging/dockerfile",
@@ -63,6 +64,8 @@ export const groups: readonly Group[] = [
   group("python", { timeoutMs: 600_000 }),
   // The kit against drivers of this package, wrong ones, and what is no driver at all.
   group("conformance", { timeoutMs: 600_000, needsTools: false }),
+  // Guides followed word for word: they install what they name, and mostly wait for the kit.
+  group("guides", { timeoutMs: 900_000, needsTools: false }),
   group("e2e", { timeoutMs: 600_000 }),
   // Alone: how long a driver is away between two kills decides what its clients have to bear.
   group("faults", { timeoutMs: 900_000, concurrency: 1 }),
