@@ -25,6 +25,7 @@ const REGISTRY = { uid: 65533, gid: 65532 };
 describe("the images", { skip: missingForImages() }, () => {
   const scope = new Scope();
   const images = new Map<string, BuiltImage>();
+  let builder: ImageBuilder;
   let baseBytes = 0;
   const built = (target: string): BuiltImage => {
     const found = images.get(target);
@@ -33,7 +34,7 @@ describe("the images", { skip: missingForImages() }, () => {
   };
 
   before(async () => {
-    const builder = new ImageBuilder(scope);
+    builder = new ImageBuilder(scope);
     baseBytes = await builder.base();
     for (const target of ["registry", "driver-filesystem", "driver-memory"])
       images.set(target, await builder.build(target));
@@ -176,6 +177,67 @@ describe("the images", { skip: missingForImages() }, () => {
     const driver = runImage(scope, "driver", built("driver-memory"), { ...DRIVER, mounts });
     await listening(driver, `unix://${join(sockets, "driver.sock")}`);
     assert.deepEqual(await driver.stop(5_000), { code: 0, signal: null }, driver.tail());
+  });
+
+  it("the kit asks a driver through its socket", async () => {
+    const kit = await builder.build("conformance");
+    const sockets = volume(scope, "sock");
+    const mounts = [{ source: sockets, target: "/run/outrigger" }];
+    const driver = runImage(scope, "driver", built("driver-memory"), { ...DRIVER, mounts });
+    await listening(driver, `unix://${join(sockets, "driver.sock")}`);
+    const args = ["unix:///run/outrigger/driver.sock", "--only", "handshake", "--report", "/tmp/report"];
+    const run = runImage(scope, "conformance", kit, { ...DRIVER, args, mounts });
+    assert.deepEqual(await run.exited, { code: 0, signal: null }, run.tail());
+    assert.match(run.lines.join("\n"), /io\.outrigger\.memory[^]*handshake +passed[^]*\/tmp\/report\/badge\.json/);
+    assert.deepEqual(await driver.stop(5_000), { code: 0, signal: null }, driver.tail());
+  });
+
+  describe("driver-bolt", () => {
+    let bolt: BuiltImage;
+    before(async () => {
+      await builder.goBase();
+      bolt = await builder.build("driver-bolt");
+    });
+
+    it("is a static binary and nothing else", async () => {
+      const { stdout } = await command("find", [bolt.root, "-type", "f"]);
+      const files = stdout.trim().split("\n");
+      assert.deepEqual(files.sort(), [join(bolt.root, "LICENSE"), join(bolt.root, "bin/outrigger-driver-bolt")]);
+      const bytes = bytesBelow(bolt.root);
+      assert.ok(bytes <= 40 * MIB, `${(bytes / MIB).toFixed(1)} MiB`);
+      assert.equal(bolt.config.User, "65532:65532");
+      assert.equal(bolt.config.StopSignal, "SIGTERM");
+    });
+
+    it("makes a store, serves it to the registry's group, answers its health check, and ends", async () => {
+      const data = volume(scope, "data");
+      const sockets = volume(scope, "sock");
+      for (const [place, mode] of [
+        ["data", "750"],
+        ["run/outrigger", "2770"],
+      ] as const) {
+        assert.deepEqual(groupAndMode(join(bolt.root, place)), { gid: 65532, mode }, place);
+      }
+      const mounts = [
+        { source: data, target: "/data" },
+        { source: sockets, target: "/run/outrigger" },
+      ];
+      const unmade = runImage(scope, "unmade", bolt, { ...DRIVER, mounts });
+      assert.equal((await unmade.exited).code, 1);
+      assert.match(unmade.tail(), /NOT_INITIALISED/);
+      const init = runImage(scope, "init", bolt, { ...DRIVER, args: ["--init"], mounts });
+      assert.deepEqual(await init.exited, { code: 0, signal: null }, init.tail());
+      const driver = runImage(scope, "driver", bolt, { ...DRIVER, mounts });
+      const socket = join(sockets, "meta.sock");
+      await listening(driver, `unix://${socket}`);
+      assert.deepEqual(groupAndMode(socket), { gid: 65532, mode: "660" });
+      const [, ...check] = bolt.config.Healthcheck?.Test ?? [];
+      const ask = async () =>
+        (await runImage(scope, "health", bolt, { ...DRIVER, command: check, mounts }).exited).code;
+      assert.equal(await ask(), 0);
+      assert.deepEqual(await driver.stop(5_000), { code: 0, signal: null }, driver.tail());
+      assert.equal(await ask(), 1);
+    });
   });
 
   it("the registry image refuses to open the door to everybody by itself", async () => {

@@ -8,6 +8,7 @@ import {
   chownSync,
   copyFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   realpathSync,
   statSync,
@@ -17,7 +18,7 @@ import {
 import { dirname, join } from "node:path";
 import { launch, type Running, type Scope } from "../helpers/processes.ts";
 import { tempFolder } from "../helpers/temp.ts";
-import { command, missing, repository, tool } from "../helpers/tools.ts";
+import { command, goCommand, missing, repository, tool } from "../helpers/tools.ts";
 
 /** For a test's `skip`: false, or what is missing. */
 export function missingForImages(): string | false {
@@ -27,6 +28,7 @@ export function missingForImages(): string | false {
 
 const AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt";
 const BASE = "docker.io/library/node:24-slim";
+const GO_BASE = "docker.io/library/golang:1.26";
 
 /** What an image says of itself (Docker format). */
 export interface ImageConfig {
@@ -99,6 +101,23 @@ export class ImageBuilder {
     return bytesBelow(root);
   }
 
+  /** The base with this machine's Go, under the name that the Go drivers are built in. */
+  async goBase(): Promise<void> {
+    const go = dirname(dirname(realpathSync(goCommand())));
+    const setting = (name: string) =>
+      execFileSync(goCommand(), ["env", name], { encoding: "utf8", cwd: repository }).trim();
+    const container = await this.#buildah(["from", "--pull-never", BASE]);
+    const root = await this.#buildah(["mount", container]);
+    for (const part of ["bin", "pkg", "src", "lib", "VERSION"])
+      cpSync(join(go, part), join(root, "usr/local/go", part), { recursive: true });
+    const settings = ["GOPROXY", "GOSUMDB", "GOTOOLCHAIN"].map((name) => `${name}=${setting(name)}`);
+    writeFileSync(join(root, "usr/local/go/go.env"), `${settings.join("\n")}\n`);
+    const path = "/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    await this.#buildah(["config", "--env", `PATH=${path}`, container]);
+    await this.#buildah(["commit", "-q", container, GO_BASE]);
+    await this.#buildah(["rm", container]);
+  }
+
   /** Builds a target of the Dockerfile and mounts it. */
   async build(target: string): Promise<BuiltImage> {
     const name = `localhost/outrigger-${target}`;
@@ -142,6 +161,7 @@ export function volume(scope: Scope, name: string): string {
 const ISOLATE = `set -e
 root=$1 who=$2; shift 2
 mount --make-rprivate /
+mkdir -p "$root/proc" "$root/dev" "$root/tmp"
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
@@ -154,18 +174,20 @@ done
 shift
 mount -o remount,bind,ro "$root"
 cd /
+[ -x "$root/usr/bin/env" ] || exec /usr/bin/env -i "$@"
 exec chroot --userspec="$who" --groups= "$root" /usr/bin/env -i "$@"`;
 
 /** Runs an image under a uid and gid, its root filesystem read-only, all capabilities gone with the uid. */
 export function runImage(scope: Scope, name: string, { config, root }: BuiltImage, how: RunImage): Running {
   const mounts = how.mounts.flatMap(({ source, target, readOnly }) => [source, target, readOnly ? "ro" : "rw"]);
   const words = how.command ?? [...config.Entrypoint, ...(how.args ?? config.Cmd ?? [])];
-  const inside = [`--chdir=${config.WorkingDir}`, ...config.Env, ...words];
+  const user = `${how.uid}:${how.gid}`;
+  // An image with nothing but its program has no env to set its variables with: they are set before the chroot.
+  const inside = existsSync(join(root, "usr/bin/env"))
+    ? [`--chdir=${config.WorkingDir}`, ...config.Env, ...words]
+    : [...config.Env, onPath("chroot"), `--userspec=${user}`, "--groups=", root, ...words];
   return scope.add(
-    launch(name, "unshare", [
-      ...["--mount", "sh", "-c", ISOLATE, "sh", root, `${how.uid}:${how.gid}`],
-      ...[...mounts, "--", ...inside],
-    ]),
+    launch(name, "unshare", [...["--mount", "sh", "-c", ISOLATE, "sh", root, user], ...[...mounts, "--", ...inside]]),
   );
 }
 

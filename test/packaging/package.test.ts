@@ -78,6 +78,18 @@ describe("the package", () => {
     assert.match(exported.stdout, /6 files/);
   });
 
+  it("has the templates of new drivers, which take the package from npm", async () => {
+    for (const lang of ["ts", "go", "python"])
+      assert.ok(files.includes(`dist/cli/scaffold/templates/${lang}/template.json`), lang);
+    assert.ok(files.includes("dist/cli/scaffold/templates/ts/.gitignore.tmpl"));
+    const made = await run(process.execPath, [
+      ...["node_modules/outrigger/dist/cli/main.js", "new", "driver", "my-store", "--lang", "ts"],
+    ]);
+    assert.match(made.stdout, /\n {2}cd my-store\n/);
+    const { dependencies } = JSON.parse(readFileSync(join(project, "my-store/package.json"), "utf8"));
+    assert.deepEqual(dependencies, { outrigger: `^${manifest.version}` });
+  });
+
   it("its command is executable by its name", async () => {
     assert.equal(manifest.bin.outrigger, "dist/cli/main.js");
     const { stdout } = await run(join(installed, manifest.bin.outrigger), ["--version"]);
