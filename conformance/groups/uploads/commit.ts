@@ -117,6 +117,8 @@ export const commitTests: readonly Test[] = [
           assert.equal(results[0]?.info?.size, before.length, "seen under the key while the commit was checked: size");
         }
       })();
+      // Awaited only once the commit is over.
+      looking.catch(() => {});
       try {
         // Refused or not is the test of another id's: here it is what was seen.
         await session.rest().catch(() => {});

@@ -69,7 +69,7 @@ export const blobWrongs: readonly Wrong[] = [
     name: "deletes-below",
     does: "deletes what lies below a key too",
     caughtBy: ["blob.delete.02"],
-    beside: ["blob.delete", "blob.key.02"],
+    beside: ["blob.delete.01", "blob.put.05", "blob.stat.01"],
     changes: () => ({
       blob: {
         deleted: (asked, there) => there.filter((key) => asked.some((one) => key === one || key.startsWith(`${one}/`))),

@@ -39,7 +39,7 @@ export const uploadWrongs: readonly Wrong[] = [
     name: "flush-lies",
     does: "answers Flush with persisted = received, and persists nothing",
     caughtBy: ["blob.append.10"],
-    beside: ["blob.append.01", "blob.append.02", "blob.append.05", "blob.append.11", "blob.append.15"],
+    beside: ["blob.append.01", "blob.append.05", "blob.append.11", "blob.append.15"],
     changes: () => ({
       upload: { told: (why, stream, persist) => (why === "flush" ? stream.received : persist()) },
     }),

@@ -102,6 +102,7 @@ export const wireWrongs: readonly Wrong[] = [
     does: "never answers ListUploads",
     caughtBy: ["blob.abort.03", "blob.append.16", "blob.listuploads.01", "blob.listuploads.02"],
     beside: ["blob.getupload.01", "blob.abort.01", "blob.append.02"],
+    patienceMs: 2_000,
     changes: () => ({ wire: { arrive: (method) => (method === "blob.ListUploads" ? never() : Promise.resolve()) } }),
   },
   {
@@ -109,6 +110,7 @@ export const wireWrongs: readonly Wrong[] = [
     does: "never answers Version",
     caughtBy: ["handshake.version.01", "handshake.version.02"],
     beside: ["handshake"],
+    patienceMs: 2_000,
     changes: () => ({ wire: { arrive: (method) => (method === "handshake.Version" ? never() : Promise.resolve()) } }),
   },
   {
