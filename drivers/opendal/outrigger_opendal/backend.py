@@ -122,21 +122,20 @@ class Backend:
         """
         if size == 0:
             return b""
+        condition: dict[str, Any] = (
+            {"if_match": etag} if etag is not None and self.capability.read_with_if_match else {}
+        )
         try:
-            if etag is None:
-                data = await self._op.read(path, offset=offset, size=size)
-            elif self.capability.read_with_if_match:
-                data = await self._op.read(path, offset=offset, size=size, if_match=etag)
-            else:
-                data = await self._op.read(path, offset=offset, size=size)
-                # No two contents share an etag: if it is this one still, it was this one when the bytes were read.
-                now = await self.stat(path)
-                if now is None or now.etag != etag:
-                    raise OutriggerError("ETAG_MISMATCH", f"{path} has changed while it was read")
+            data = await self._op.read(path, offset=offset, size=size, **condition)
         except exceptions.RangeNotSatisfied:
             data = b""
         except SERVICE_ERRORS as error:
             raise_of_service(error, "read")
+        if etag is not None and not condition:
+            # No two contents share an etag: if it is this one still, it was this one when the bytes were read.
+            now = await self.stat(path)
+            if now is None or now.etag != etag:
+                raise OutriggerError("ETAG_MISMATCH", f"{path} has changed while it was read")
         if len(data) != size:
             raise OutriggerError("STORED_CORRUPT", f"{path} gives {len(data)} of {size} bytes from {offset} on")
         return data
