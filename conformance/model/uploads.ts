@@ -276,12 +276,14 @@ class Run {
     if (wrong.length > 0) {
       await refused("blob.append.12", "a commit of another size or digest than was uploaded", committing, ...wrong);
       await this.#compareKey(step.key, "blob.append.12");
-      return;
+      return this.#stays(upload, "blob.append.12");
     }
     const same = there?.bytes.equals(bytes) === true;
     if (there !== undefined && !same && step.ifAbsent) {
       await refused("blob.append.14", "a commit with if_absent over other content", committing, "KEY_EXISTS");
       await this.#compareKey(step.key, "blob.append.14");
+      // Whether the upload stays is not said by any rule.
+      if (!(await this.#known(upload))) this.#end(upload, "aborted");
       return;
     }
     const rule = same ? "blob.append.13" : this.#ruleOfBytes(upload);
@@ -297,19 +299,35 @@ class Run {
 
   async #look(index: number): Promise<void> {
     const upload = this.#uploads.get(index);
+    if (upload !== undefined) return this.#stays(upload, "blob.append.09");
+    const ended = this.#ended.get(index);
+    const what = `GetUpload of an upload that ${ended === undefined ? "never was" : `was ${ended}`}`;
     const looking = this.#calls.blob.getUpload({ uploadId: this.#id(index) });
-    if (upload === undefined) {
-      const ended = this.#ended.get(index);
-      const what = `GetUpload of an upload that ${ended === undefined ? "never was" : `was ${ended}`}`;
-      await refused(this.#ruleOfEnd(index), what, looking, "UPLOAD_NOT_FOUND");
-      return;
-    }
-    const persisted = (await answered("blob.getupload.01", "GetUpload", looking)).upload?.persisted ?? 0;
+    // One of size 0 is what an unknown one must never be; one that holds bytes did not end as it should.
+    const held = await looking.then(({ upload }) => upload?.persisted ?? 0).catch(() => 0);
+    const rule = held > 0 ? this.#ruleOfEnd(index) : "blob.getupload.01";
+    await refused(rule, what, looking, "UPLOAD_NOT_FOUND");
+  }
+
+  /** What GetUpload tells is in the model's bounds. */
+  async #stays(upload: Upload, rule: string): Promise<void> {
+    const answer = await answered(rule, "GetUpload", this.#calls.blob.getUpload({ uploadId: upload.id }));
+    const persisted = answer.upload?.persisted ?? 0;
     if (persisted < upload.told || persisted > upload.bytes.length) {
       const range = `${upload.told} told persisted and ${upload.bytes.length} sent`;
-      throw new Difference("blob.append.09", `GetUpload tells ${persisted} of ${range}`);
+      throw new Difference(rule, `GetUpload tells ${persisted} of ${range}`);
     }
     upload.told = persisted;
+  }
+
+  async #known(upload: Upload): Promise<boolean> {
+    try {
+      await this.#calls.blob.getUpload({ uploadId: upload.id });
+      return true;
+    } catch (error) {
+      if (error instanceof Fault && error.reason === "UPLOAD_NOT_FOUND") return false;
+      throw error;
+    }
   }
 
   async #abort(index: number): Promise<void> {
@@ -338,7 +356,9 @@ class Run {
       const messages = this.#calls.blob.read({ key: this.#prefix + key });
       for await (const { chunk } of messages) if (chunk) parts.push(chunk.data as Buffer);
     } catch (error) {
-      if (!(error instanceof Fault) || error.reason !== "KEY_NOT_FOUND") throw error;
+      if (!isAnswer(error)) throw error;
+      const absent = error instanceof Fault && error.reason === "KEY_NOT_FOUND";
+      if (!absent) throw new Difference(rule, `key ${key}: ${error.message}`);
       if (due === undefined) return;
       throw new Difference(rule, `key ${key} is not there; committed were ${due.length} bytes`);
     }
