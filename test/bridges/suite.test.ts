@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { newFile, startBolt } from "../drivers/bolt/bolt.ts";
+import { bucketStore, folderStore, startOpendal } from "../drivers/opendal/opendal.ts";
 import { type Addresses, distributionSuite } from "../helpers/bridge.ts";
 import { initialiseRoot, startDriver } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
@@ -55,4 +56,17 @@ describe("distribution's driver suite", { skip: missing("bridge-tests"), concurr
     const { address: meta } = await startBolt(scope, await newFile(scope));
     await passes({ blobs: await filesystem(scope), meta });
   });
+
+  for (const [service, store, programs] of [
+    ["a folder", folderStore, ["opendal-python"]],
+    ["an S3 server", bucketStore, ["opendal-python", "versitygw"]],
+  ] as const) {
+    it(`passes on the opendal driver over ${service} with the bolt driver's metadata`, {
+      skip: missing("outrigger-driver-bolt", ...programs),
+    }, async () => {
+      const { address: blobs } = await startOpendal(scope, await store(scope));
+      const { address: meta } = await startBolt(scope, await newFile(scope));
+      await passes({ blobs, meta });
+    });
+  }
 });
