@@ -134,11 +134,7 @@ func (s *Store) commit(group []*pending) error {
 		if !errors.Is(err, errLate) {
 			return err
 		}
-		for _, write := range group {
-			if !write.late { // what it was told may rest on what the late one would have done
-				write.etags, write.err = nil, nil
-			}
-		}
+		// The late one has its error. The others are told anew: what they were told may rest on what it would have done.
 	}
 }
 
