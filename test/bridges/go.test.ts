@@ -7,7 +7,7 @@ import { runBridgeTests } from "../helpers/bridge.ts";
 import { Scope } from "../helpers/processes.ts";
 import { seedOf } from "../helpers/random.ts";
 import { tempFolder } from "../helpers/temp.ts";
-import { command, missing, repository, tool } from "../helpers/tools.ts";
+import { command, goCommand, missing, repository, tool } from "../helpers/tools.ts";
 
 const bridge = join(repository, "bridges/distribution");
 
@@ -18,6 +18,12 @@ describe("bridges/distribution", () => {
     assert.deepEqual(failed, [], output);
     assert.deepEqual(skipped, []);
     assert.ok(passed.length >= 35, `only ${passed.length} tests ran`);
+  });
+
+  it("is formatted and vetted", { skip: missing("bridge-tests") }, async () => {
+    const options = { cwd: bridge, env: { GOFLAGS: "-buildvcs=false" }, timeoutMs: 280_000 };
+    assert.equal((await command(join(dirname(goCommand()), "gofmt"), ["-l", "."], options)).stdout, "");
+    await command(goCommand(), ["vet", "./..."], options);
   });
 
   it("has the stubs that the .proto files give", {

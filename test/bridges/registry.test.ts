@@ -9,7 +9,7 @@ import { type BridgeRegistry, collectGarbage, launchBridge, startBridge } from "
 import { image, index, seededContent, writeLayout } from "../helpers/oci.ts";
 import { initialiseRoot, startDriver } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
-import { errorCodes, locationOf, withDigest } from "../helpers/registry-client.ts";
+import { errorCodes, locationOf, type RegistryClient, withDigest } from "../helpers/registry-client.ts";
 import { freePort, tempFolder } from "../helpers/temp.ts";
 import { command, missing, tool } from "../helpers/tools.ts";
 
@@ -93,6 +93,34 @@ describe("distribution's registry on the filesystem driver", { skip: missing("br
     });
     await client.expect(201, "PUT", withDigest(locationOf(patched), content.digest));
     await client.pullBlob("up/pieces", content);
+  });
+
+  it("goes on with an upload that another registry on the same stores began, and that one's end", async () => {
+    const content = seededContent("bridge/two", 3_000_000);
+    const other = await startBridge(scope, { blobs: address });
+    const piece = async (client: RegistryClient, location: string, from: number, to: number) =>
+      locationOf(
+        await client.expect(
+          202,
+          "PATCH",
+          new URL(location, client.base).pathname + new URL(location, client.base).search,
+          {
+            headers: { "content-length": String(to - from) },
+            body: content.read(from, to),
+          },
+        ),
+      );
+    let location = await other.client.startUpload("up/two");
+    location = await piece(other.client, location, 0, 1_000_000);
+    location = await piece(bridge.client, location, 1_000_000, 1_000_003);
+    location = await piece(other.client, location, 1_000_003, 2_000_000);
+    await other.process.kill();
+    const { pathname, search } = new URL(
+      await piece(bridge.client, location, 2_000_000, 3_000_000),
+      bridge.client.base,
+    );
+    await bridge.client.expect(201, "PUT", withDigest(pathname + search, content.digest));
+    await bridge.client.pullBlob("up/two", content);
   });
 
   it("hashes anew what has another algorithm's digest, reading the upload back", async () => {
