@@ -1,7 +1,7 @@
 /**
  * Uploads beside a model of them: what was sent, what was told persisted, who may write, and what lies under each key.
- * Steps are plain data and make sense in any state: one for a stream that is not there does nothing. Wherever driver and
- * model part, a `Difference` names the rule.
+ * Steps are plain data and make sense in any state: one for a stream that is not open is done by another that is, or by
+ * none. Wherever driver and model part, a `Difference` names the rule.
  */
 import { createHash } from "node:crypto";
 import type { Reason } from "../../proto/errors.ts";
@@ -62,6 +62,7 @@ export function uploadStep(random: Random): UploadStep {
 }
 
 export function* simplerUpload(step: UploadStep): Iterable<UploadStep> {
+  if ("stream" in step && step.stream !== 0) yield { ...step, stream: 0 };
   if (step.do === "open" && step.how !== "create") yield { ...step, how: "create" };
   if (step.do === "open" && step.hint !== "") yield { ...step, hint: "" };
   if (step.do === "chunk") {
@@ -135,12 +136,14 @@ class Run {
   async step(step: UploadStep): Promise<void> {
     if (step.do === "open") return this.#open(step);
     if (!("stream" in step)) return step.do === "look" ? this.#look(step.upload) : this.#abort(step.upload);
-    const stream = this.#streams.get(step.stream);
-    if (stream === undefined) return;
-    if (step.do === "chunk") return this.#chunk(step.stream, stream, step.from, step.bytes);
+    const slots = [...this.#streams.keys()];
+    const slot = this.#streams.has(step.stream) ? step.stream : slots[step.stream % slots.length];
+    const stream = slot === undefined ? undefined : this.#streams.get(slot);
+    if (slot === undefined || stream === undefined) return;
+    if (step.do === "chunk") return this.#chunk(slot, stream, step.from, step.bytes);
     if (step.do === "flush") return this.#flush(stream);
-    if (step.do === "commit") return this.#commit(step.stream, stream, step);
-    this.#gone(step.stream, stream);
+    if (step.do === "commit") return this.#commit(slot, stream, step);
+    this.#gone(slot, stream);
     if (step.do === "cancel") return stream.session.cancel();
     stream.session.halfClose();
     const last = (await answered("blob.append.10", "a half-close", stream.session.rest())).at(-1)?.progress;

@@ -31,7 +31,7 @@ export const modelTests: readonly Test[] = Object.entries(rules).map(([rule, tit
     const uploadId = ctx.uploadId();
     const found = await search<UploadStep>({
       random: ctx.random,
-      runs: 4,
+      runs: 6,
       steps: 30,
       generate: uploadStep,
       simpler: simplerUpload,
