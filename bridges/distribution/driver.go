@@ -10,91 +10,14 @@ import (
 	"time"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
-	"github.com/distribution/distribution/v3/registry/storage/driver/base"
-	"github.com/distribution/distribution/v3/registry/storage/driver/factory"
 )
 
 const driverName = "outrigger"
-
-func init() {
-	factory.Register(driverName, driverFactory{})
-}
-
-type driverFactory struct{}
-
-func (driverFactory) Create(ctx context.Context, parameters map[string]any) (storagedriver.StorageDriver, error) {
-	config, err := ParseConfig(parameters)
-	if err != nil {
-		return nil, &StartError{err}
-	}
-	d, err := New(ctx, config)
-	if err != nil {
-		return nil, &StartError{err}
-	}
-	return d, nil
-}
-
-// StartError says in a sentence why a registry does not start with this driver. distribution panics with it.
-type StartError struct{ Reason error }
-
-func (e *StartError) Error() string { return driverName + ": " + e.Reason.Error() }
-
-func (e *StartError) Unwrap() error { return e.Reason }
 
 // driver is the StorageDriver behind distribution's own checks of paths and offsets.
 type driver struct {
 	blobs *blobStore
 	meta  *metaStore
-}
-
-type baseEmbed struct{ base.Base }
-
-// Driver keeps a registry's data behind Outrigger drivers.
-type Driver struct {
-	baseEmbed
-	driver *driver
-}
-
-var _ storagedriver.StorageDriver = &Driver{}
-
-// New connects to both stores. It waits for drivers that do not answer yet (Config.ConnectWait) and refuses those that
-// cannot be used.
-func New(ctx context.Context, config Config) (*Driver, error) {
-	blobs, err := dial(blobKind, config.Blobs, config.BlobsID, &config)
-	if err != nil {
-		return nil, err
-	}
-	meta, err := dial(metaKind, config.Meta, config.MetaID, &config)
-	if err != nil {
-		blobs.close()
-		return nil, err
-	}
-	d := &driver{blobs: newBlobStore(blobs), meta: newMetaStore(meta)}
-	if err := d.connect(ctx); err != nil {
-		blobs.close()
-		meta.close()
-		return nil, err
-	}
-	return &Driver{baseEmbed{base.Base{StorageDriver: d}}, d}, nil
-}
-
-func (d *driver) connect(ctx context.Context) error {
-	if err := d.blobs.connect(ctx); err != nil {
-		return err
-	}
-	if err := d.meta.connect(ctx); err != nil {
-		return err
-	}
-	if err := d.meta.checkPair(ctx, d.blobs.store); err != nil {
-		return err
-	}
-	return d.meta.clearLease(ctx)
-}
-
-// Close ends the connections. distribution itself has no use for it: its drivers live as long as the process.
-func (d *Driver) Close() {
-	d.driver.blobs.close()
-	d.driver.meta.close()
 }
 
 func (d *driver) Name() string { return driverName }
@@ -183,7 +106,7 @@ func (d *driver) Writer(ctx context.Context, path string, append bool) (storaged
 		return nil, err
 	}
 	if found {
-		w.base, w.exists = size, true
+		w.base = size
 		return w, nil
 	}
 	info, err := d.blobs.stat(ctx, key)
@@ -341,90 +264,6 @@ func (d *driver) Move(ctx context.Context, sourcePath, destinationPath string) e
 	return translate(sourcePath, 0, d.blobs.move(ctx, source, destination))
 }
 
-func (d *driver) Delete(ctx context.Context, path string) error {
-	key, err := keyOf(path)
-	if err != nil {
-		return err
-	}
-	found, err := d.deleteFile(ctx, key)
-	if err != nil {
-		return translate(path, 0, err)
-	}
-	below, err := d.deleteBelow(ctx, key)
-	if err != nil {
-		return translate(path, 0, err)
-	}
-	if !found && !below {
-		return storagedriver.PathNotFoundError{Path: path}
-	}
-	return nil
-}
-
-func (d *driver) deleteFile(ctx context.Context, key string) (bool, error) {
-	one, err := d.file(ctx, key)
-	if err != nil {
-		return false, err
-	}
-	if isMeta(key) {
-		if one == nil {
-			return false, nil
-		}
-		return true, d.meta.deleteAll(ctx, []entry{*one})
-	}
-	// Bytes that were written and not committed are nowhere to be seen, and are not to be gone on with either.
-	if err := d.blobs.abortUpload(ctx, uploadID(key)); err != nil {
-		return false, err
-	}
-	if one == nil {
-		return false, nil
-	}
-	return true, d.blobs.delete(ctx, []string{key})
-}
-
-// deleteBelow takes away everything below a folder; uploads before the files by which distribution knows them.
-func (d *driver) deleteBelow(ctx context.Context, folder string) (bool, error) {
-	found := false
-	if holdsBlobs(folder) {
-		err := each(ctx, d.blobs.list, folder, func(page []entry) error {
-			found = true
-			return d.blobs.delete(ctx, keysOf(page))
-		})
-		if err != nil {
-			return found, err
-		}
-	}
-	if !holdsMeta(folder) {
-		return found, nil
-	}
-	if isUploadDir(folder) {
-		there, err := d.deleteFile(ctx, folder+"/data")
-		if err != nil {
-			return found, err
-		}
-		found = found || there
-	}
-	inside := folder
-	if !below(folder, repositoriesRoot) {
-		inside = repositoriesRoot
-	}
-	ended := ""
-	err := each(ctx, d.meta.list, inside, func(page []entry) error {
-		found = true
-		for _, one := range page {
-			upload, isUpload := uploadDirOf(one.key)
-			if !isUpload || upload == ended || upload == folder {
-				continue
-			}
-			if _, err := d.deleteFile(ctx, upload+"/data"); err != nil {
-				return err
-			}
-			ended = upload
-		}
-		return d.meta.deleteAll(ctx, page)
-	})
-	return found, err
-}
-
 func (d *driver) RedirectURL(r *http.Request, path string) (string, error) {
 	key, err := keyOf(path)
 	if err != nil {
@@ -435,36 +274,4 @@ func (d *driver) RedirectURL(r *http.Request, path string) (string, error) {
 	}
 	url, err := d.blobs.signURL(r.Context(), key)
 	return url, translate(path, 0, err)
-}
-
-// Walk goes through folders as distribution's fallback does, but what a listing told is not asked for again.
-func (d *driver) Walk(ctx context.Context, path string, f storagedriver.WalkFn, options ...func(*storagedriver.WalkOptions)) error {
-	return storagedriver.WalkFallback(ctx, &walker{driver: d, infos: map[string]storagedriver.FileInfo{}}, path, f, options...)
-}
-
-type walker struct {
-	*driver
-	// Of children that were listed and not walked to yet.
-	infos map[string]storagedriver.FileInfo
-}
-
-func (w *walker) List(ctx context.Context, path string) ([]string, error) {
-	infos, err := w.listInfos(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	paths := make([]string, len(infos))
-	for i, info := range infos {
-		paths[i] = info.Path()
-		w.infos[paths[i]] = info
-	}
-	return paths, nil
-}
-
-func (w *walker) Stat(ctx context.Context, path string) (storagedriver.FileInfo, error) {
-	if info, listed := w.infos[path]; listed {
-		delete(w.infos, path)
-		return info, nil
-	}
-	return w.driver.Stat(ctx, path)
 }

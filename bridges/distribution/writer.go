@@ -22,9 +22,7 @@ type fileWriter struct {
 	id     string
 	// Where it began, and what was written since.
 	base, written int64
-	// The upload is there: with bytes, or opened by this writer.
-	exists bool
-	upload *upload
+	upload        *upload
 
 	closed, committed, cancelled bool
 }
@@ -34,7 +32,6 @@ var _ storagedriver.FileWriter = &fileWriter{}
 func (w *fileWriter) open() *upload {
 	if w.upload == nil {
 		w.upload = w.driver.blobs.newUpload(w.ctx, uploadPlan{id: w.id, key: w.key, base: w.base, create: w.base == 0})
-		w.exists = true
 	}
 	return w.upload
 }
