@@ -188,7 +188,10 @@ describe("the images", { skip: missingForImages() }, () => {
     const args = ["unix:///run/outrigger/driver.sock", "--only", "handshake", "--report", "/tmp/report"];
     const run = runImage(scope, "conformance", kit, { ...DRIVER, args, mounts });
     assert.deepEqual(await run.exited, { code: 0, signal: null }, run.tail());
-    assert.match(run.lines.join("\n"), /io\.outrigger\.memory[^]*handshake +passed[^]*\/tmp\/report\/badge\.json/);
+    assert.match(
+      run.lines.join("\n"),
+      /io\.outrigger\.memory[\s\S]*handshake +passed[\s\S]*\/tmp\/report\/badge\.json/,
+    );
     assert.deepEqual(await driver.stop(5_000), { code: 0, signal: null }, driver.tail());
   });
 
