@@ -1,8 +1,9 @@
-# Targets: registry, driver-filesystem, driver-memory, driver-bolt, conformance (the kit), outrigger (the whole
+# Targets: registry, driver-filesystem, driver-memory, driver-bolt, driver-opendal, conformance (the kit), outrigger (the whole
 # command; the default).
 #   docker build -t outrigger/registry --target registry .
 ARG BASE=node:24-slim
 ARG GO_BASE=golang:1.26
+ARG PYTHON_BASE=python:3.11-slim
 
 FROM ${BASE} AS build
 WORKDIR /src
@@ -75,6 +76,30 @@ USER 65532:65532
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger-driver-bolt", "health"]
 ENTRYPOINT ["outrigger-driver-bolt"]
+
+FROM ${PYTHON_BASE} AS driver-opendal-build
+COPY drivers/opendal/requirements.txt /
+RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --target /packages -r /requirements.txt \
+ && mkdir -p -m 0750 /volumes/data \
+ && mkdir -p -m 2770 /volumes/run/outrigger
+
+FROM ${PYTHON_BASE} AS driver-opendal
+COPY LICENSE /app/
+COPY --from=driver-opendal-build /packages /app/packages
+COPY drivers/opendal/outrigger_opendal /app/outrigger_opendal
+COPY --from=driver-opendal-build --chown=65532:65532 /volumes /
+ENV PYTHONPATH=/app:/app/packages \
+    PYTHONDONTWRITEBYTECODE=1 \
+    OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+LABEL org.opencontainers.image.title="outrigger driver opendal" \
+      org.opencontainers.image.description="An Outrigger blob store over any OpenDAL service" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/outrigger-registry/outrigger"
+VOLUME ["/data", "/run/outrigger"]
+USER 65532:65532
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["python", "-m", "outrigger_opendal", "health"]
+ENTRYPOINT ["python", "-m", "outrigger_opendal"]
 
 FROM common AS registry
 ENV OUTRIGGER_HTTP_LISTEN=0.0.0.0:5000

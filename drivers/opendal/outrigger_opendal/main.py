@@ -13,6 +13,7 @@ from . import VERSION
 from .errors import OutriggerError, UsageError
 from .logs import create_log
 from .options import Options, read_options, usage
+from .probe import probe
 from .server import serve
 from .store import StoreOptions, initialise, open_store
 
@@ -27,6 +28,9 @@ def main() -> NoReturn:
         sys.exit(0)
     log: logging.Logger | None = None
     try:
+        if argv[:1] == ["health"]:
+            print(probe(argv[1:], os.environ))
+            _exit(0)
         options = read_options(argv, os.environ)
         log = create_log(options.log_level)
         asyncio.run(_run(options, log))

@@ -116,6 +116,7 @@ def usage() -> str:
     return "\n".join(
         [
             "outrigger-driver-opendal --service SERVICE --listen ADDRESS [flags]",
+            "outrigger-driver-opendal health [ADDRESS]",
             "",
             "Outrigger's blob store over any OpenDAL service.",
             "",
