@@ -68,7 +68,7 @@ export async function startDriver(options: DriverOptions): Promise<RunningDriver
     },
     habits,
   );
-  if (listen.startsWith("unix:") && habits.process.leavesLiveSocket) await freeSocket(listen.slice("unix://".length));
+  if (listen.startsWith("unix:")) await freeSocket(listen.slice("unix://".length), habits.process.leavesLiveSocket);
   const port = await new Promise<number>((resolve, reject) => {
     service.server.bindAsync(listen, ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
@@ -167,8 +167,8 @@ function assertPrivate(listen: string, insecure: boolean): void {
   );
 }
 
-/** [process.listen.02] @throws Error when somebody listens at the socket */
-async function freeSocket(path: string): Promise<void> {
+/** [process.listen.02] @throws Error when somebody listens at the socket, and is to be left there */
+async function freeSocket(path: string, leavesLive: boolean): Promise<void> {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
   const answers = await new Promise<boolean>((resolve) => {
     const socket = createConnection(path);
@@ -178,6 +178,6 @@ async function freeSocket(path: string): Promise<void> {
     });
     socket.once("error", () => resolve(false));
   });
-  if (answers) throw new Error(`another process listens on ${path}: stop it or choose another socket`);
+  if (answers && leavesLive) throw new Error(`another process listens on ${path}: stop it or choose another socket`);
   unlinkSync(path);
 }
