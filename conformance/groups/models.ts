@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { Calls, Context, Test } from "../contract.ts";
 import { blobHistoryStep, runBlobHistory } from "../model/blob-history.ts";
-import { blobStep, runBlobs, simplerBlob } from "../model/blobs.ts";
+import { type BlobWeights, blobStep, runBlobs, simplerBlob } from "../model/blobs.ts";
 import { Difference, ofRule } from "../model/difference.ts";
 import { isShrinkable, type MetaWeights, metaStep, runMeta, simplerMeta } from "../model/meta.ts";
 import { HISTORY_CLIENTS, metaHistoryStep, runMetaHistory } from "../model/meta-history.ts";
@@ -50,11 +50,11 @@ function metaModel(rule: string, title: string, weights: MetaWeights): Test {
   }));
 }
 
-function blobModel(rule: string, title: string, changes: number): Test {
+function blobModel(rule: string, title: string, weights: BlobWeights): Test {
   return test(rule, "model", title, (ctx) => ({
     runs: 10,
     steps: 16,
-    generate: (random) => blobStep(random, changes),
+    generate: (random) => blobStep(random, weights),
     simpler: simplerBlob,
     run: (steps, attempt) => runBlobs(ctx, `${ctx.prefix}${attempt}/`, steps, ctx.limits("blob").listLagMs),
   }));
@@ -88,9 +88,13 @@ function history<Step>(
   });
 }
 
-const changing: MetaWeights = { write: 85, get: 10, list: 3 };
-const looking: MetaWeights = { write: 45, get: 25, list: 20 };
-const listing: MetaWeights = { write: 35, get: 0, list: 55 };
+const changing: MetaWeights = { keys: 4, write: 85, get: 10, list: 3 };
+const looking: MetaWeights = { keys: 6, write: 45, get: 25, list: 20 };
+const listing: MetaWeights = { keys: 9, write: 35, get: 0, list: 55 };
+
+const altering: BlobWeights = { keys: 3, changes: 85 };
+const watching: BlobWeights = { keys: 4, changes: 50 };
+const paging: BlobWeights = { keys: 10, changes: 50 };
 
 export const metaModelTests: readonly Test[] = [
   metaModel(
@@ -113,12 +117,12 @@ export const metaModelTests: readonly Test[] = [
 ];
 
 export const blobModelTests: readonly Test[] = [
-  blobModel("blob.put.03", "random Puts if_absent are taken or refused as by a plain map", 80),
-  blobModel("blob.put.04", "random Puts if_etag are taken or refused as by a plain map", 80),
-  blobModel("blob.move.01", "random Moves leave what they leave in a plain map", 80),
-  blobModel("blob.delete.02", "random Deletes leave what they leave in a plain map", 80),
-  blobModel("blob.visible.02", "random Stats and Reads between changes see a plain map", 50),
-  blobModel("blob.list.02", "random pages of random keys are those of a plain map", 50),
+  blobModel("blob.put.03", "random Puts if_absent are taken or refused as by a plain map", altering),
+  blobModel("blob.put.04", "random Puts if_etag are taken or refused as by a plain map", altering),
+  blobModel("blob.move.01", "random Moves leave what they leave in a plain map", altering),
+  blobModel("blob.delete.02", "random Deletes leave what they leave in a plain map", altering),
+  blobModel("blob.visible.02", "random Stats and Reads between changes see a plain map", watching),
+  blobModel("blob.list.02", "random pages of random keys are those of a plain map", paging),
   ...(["blob.put.03", "blob.put.04", "blob.visible.02"] as const).map((rule) =>
     history(
       rule,

@@ -35,24 +35,32 @@ export type BlobStep =
   | { readonly call: "Count"; readonly prefix: string };
 
 /** None is a path-prefix of another: a driver may refuse those. */
-const KEYS = ["a-b", "a.b", "a/b", "a/c", "a0", "aB", "A", "b", "z/1/x", "z1"] as const;
+const KEYS = ["a-b", "a-b0", "a.b", "a/b", "a/c", "a0", "aB", "A", "b", "z/1/x", "z1"] as const;
 const BOUNDS = ["", "", "a", "a-", "a/", "a0", "b", "z", "z/", "a.b", "a/b", "b0"] as const;
 
-/** Changes beside looks, in a hundred. */
-export function blobStep(random: Random, changes: number): BlobStep {
-  const key = random.pick(KEYS);
-  const some = (most: number) => random.shuffled(KEYS).slice(0, random.between(1, most));
+export interface BlobWeights {
+  /** Changes beside looks, in a hundred. */
+  readonly changes: number;
+  /** How many keys there are: with few of them, conditions meet what is there. */
+  readonly keys: number;
+}
+
+export function blobStep(random: Random, weights: BlobWeights): BlobStep {
+  const { changes } = weights;
+  const keys = KEYS.slice(0, weights.keys);
+  const key = random.pick(keys);
+  const some = (most: number) => random.shuffled(keys).slice(0, random.between(1, most));
   if (random.next() * 100 < changes) {
     const kind = random.next();
-    if (kind < 0.2) return { call: "Delete", keys: some(3) };
-    if (kind < 0.4) return { call: "Move", source: key, destination: random.pick(KEYS) };
-    const condition = random.pick(["absent", "etag", "etag", "former"] as const);
+    if (kind < 0.12) return { call: "Delete", keys: some(2) };
+    if (kind < 0.27) return { call: "Move", source: key, destination: random.pick(keys) };
+    const condition = random.pick(["absent", "absent", "etag", "etag", "former"] as const);
     return {
       call: "Put",
       key,
       text: "0123456789".repeat(2).slice(0, random.between(0, 20)) + random.pick(["", "x", "y", "z"]),
-      ...(random.next() < 0.5 ? { if: condition } : {}),
-      ...(random.next() < 0.3 ? { digest: random.pick(["right", "wrong"] as const) } : {}),
+      ...(random.next() < 0.6 ? { if: condition } : {}),
+      ...(random.next() < 0.2 ? { digest: random.pick(["right", "wrong"] as const) } : {}),
     };
   }
   const kind = random.next();

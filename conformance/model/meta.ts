@@ -26,12 +26,14 @@ export type MetaStep =
   | { readonly call: "Count"; readonly prefix: string };
 
 /** None is a path-prefix of another: a driver may refuse those. */
-const KEYS = ["a-b", "a.b", "a/b", "a0", "aB", "A", "b", "z/1", "z1"] as const;
+const KEYS = ["a-b", "a-b0", "a.b", "a/b", "a0", "aB", "A", "b", "z/1", "z1"] as const;
 const BOUNDS = ["", "", "a", "a-", "a/", "a0", "b", "z", "Z", "a.b", "a/b", "b0"] as const;
 const VALUES = ["", "x", "y", "longer value"] as const;
 
 /** What is asked how often, in a hundred; the rest is Count. */
 export interface MetaWeights {
+  /** How many keys there are: with few of them, conditions meet what is there. */
+  readonly keys: number;
   readonly write: number;
   readonly get: number;
   readonly list: number;
@@ -39,8 +41,9 @@ export interface MetaWeights {
 
 export function metaStep(random: Random, weights: MetaWeights): MetaStep {
   const kind = random.next() * 100;
-  if (kind < weights.write) return { call: "Write", operations: metaOperations(random, KEYS) };
-  if (kind < weights.write + weights.get) return { call: "Get", keys: some(random, KEYS, 5) };
+  const keys = KEYS.slice(0, weights.keys);
+  if (kind < weights.write) return { call: "Write", operations: metaOperations(random, keys) };
+  if (kind < weights.write + weights.get) return { call: "Get", keys: some(random, keys, 5) };
   if (kind >= weights.write + weights.get + weights.list) return { call: "Count", prefix: random.pick(BOUNDS) };
   return {
     call: "List",
@@ -50,7 +53,7 @@ export function metaStep(random: Random, weights: MetaWeights): MetaStep {
   };
 }
 
-export function metaOperations(random: Random, keys: readonly string[]): MetaOperationStep[] {
+function metaOperations(random: Random, keys: readonly string[]): MetaOperationStep[] {
   return some(random, keys, 4).map((key) => {
     const kind = random.pick(["put", "put", "delete", "check"] as const);
     const condition = random.pick(["absent", "present", "etag", "etag", "former"] as const);
