@@ -14,7 +14,7 @@ import { assertAscii, assertKey, assertUploadId, invalidField } from "../../prot
 import { limits } from "../../proto/limits.ts";
 import type { AnyMethod } from "../../proto/transport.ts";
 import type { BlobChange, UploadRecord } from "./honest/blob-store.ts";
-import type { WriteSteps } from "./honest/meta-store.ts";
+import type { MetaChange, WriteSteps } from "./honest/meta-store.ts";
 import type { CommitSteps } from "./honest/uploads.ts";
 
 /** A gRPC status with what its trailers carry. */
@@ -49,6 +49,8 @@ interface FieldHabits {
   key(key: string): void;
   uploadId(id: string): void;
   bound(field: string, text: string): void;
+  /** @throws INVALID_FIELD for more of something than there may be */
+  count(field: string, count: number, most: number): void;
 }
 
 /** Pages of keys, items or uploads. */
@@ -82,6 +84,10 @@ interface BlobHabits {
   assertDigest(wanted: string | undefined, actual: readonly string[]): void;
   /** Which of the keys that are there a Delete takes away. */
   deleted(asked: readonly string[], there: readonly string[]): string[];
+  /** What a Move changes. */
+  moved(changes: BlobChange[]): BlobChange[];
+  /** What of a change is written to the folder; the rest is known to this process only. */
+  written(change: BlobChange): BlobChange;
 }
 
 /** How far a stream is. */
@@ -93,8 +99,6 @@ export interface Position {
 }
 
 interface UploadHabits {
-  /** What of a change is written to the folder; the rest is known to this process only. */
-  written(change: BlobChange): BlobChange;
   /** An upload that nobody knows; what is answered makes it one that holds nothing. @throws UPLOAD_NOT_FOUND */
   unknown(id: string, asked: "open" | "get"): { uploadId: string; persisted: number; idleMs: number };
   attemptIsNew(attempt: number, highest: number): boolean;
@@ -122,6 +126,8 @@ interface UploadHabits {
 }
 
 interface MetaHabits {
+  /** What of a change is written to the folder; the rest is known to this process only. */
+  written(change: MetaChange): MetaChange;
   /** @param read as of one moment */
   get(
     keys: readonly string[],
@@ -178,7 +184,14 @@ export const honest: Habits = {
     answer: (_method, response) => response,
     describe: (honestly) => honestly,
   },
-  fields: { key: assertKey, uploadId: assertUploadId, bound: assertAscii },
+  fields: {
+    key: assertKey,
+    uploadId: assertUploadId,
+    bound: assertAscii,
+    count(field, count, most) {
+      if (count > most) throw invalidField(field, `${count} are more than ${most}`);
+    },
+  },
   list: {
     order: bytewise,
     following: (inPrefix, startAfter) => inPrefix.filter((key) => key > startAfter),
@@ -207,9 +220,10 @@ export const honest: Habits = {
       throw new OutriggerError("DIGEST_MISMATCH", `the bytes have ${actual.join(" and ")}, not ${wanted}`);
     },
     deleted: (asked, there) => [...new Set(asked)].filter((key) => there.includes(key)),
+    moved: (changes) => changes,
+    written: (change) => change,
   },
   upload: {
-    written: (change) => change,
     unknown(id) {
       throw new OutriggerError("UPLOAD_NOT_FOUND", `there is no upload ${id}`);
     },
@@ -235,6 +249,7 @@ export const honest: Habits = {
     idleEnough: (idleMs, askedMs) => idleMs >= askedMs,
   },
   meta: {
+    written: (change) => change,
     get: async (keys, read) => read(keys),
     write: async (operations, steps) => steps.checkAndApply(operations),
     etag: (entry) => String(entry),

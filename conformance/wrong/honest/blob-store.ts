@@ -19,7 +19,7 @@ import { invalidField } from "../../../proto/keys.ts";
 import { limits } from "../../../proto/limits.ts";
 import type { Habits } from "../habits.ts";
 import type { Call } from "./call.ts";
-import { assertCount, assertSize, digestField, type Page, type PageRequest, pageOf } from "./fields.ts";
+import { assertSize, digestField, type Page, type PageRequest, pageOf } from "./fields.ts";
 import { type Decision, Journal, syncFolder } from "./journal.ts";
 import { filesOf, journalOf, openStore, partsOf } from "./store-folder.ts";
 
@@ -85,7 +85,7 @@ export class BlobStore {
     this.journal = new Journal({
       folder: journalOf(folder),
       apply: (change) => this.#apply(change),
-      written: habits.upload.written,
+      written: habits.blob.written,
     });
   }
 
@@ -137,7 +137,7 @@ export class BlobStore {
   }
 
   stat(keys: readonly string[]): StatResponse {
-    assertCount("keys", keys.length, limits.statKeys);
+    this.#habits.fields.count("keys", keys.length, limits.statKeys);
     for (const key of keys) this.#habits.fields.key(key);
     this.journal.catchUp();
     return {
@@ -197,7 +197,7 @@ export class BlobStore {
     const { key, data, ifAbsent, ifEtag } = request;
     this.#habits.fields.key(key);
     if (ifAbsent && ifEtag !== "") throw invalidField("if_etag", "cannot be together with if_absent");
-    assertCount("data", data.length, limits.putBytes);
+    this.#habits.fields.count("data", data.length, limits.putBytes);
     const wanted = digestField(request.digest);
     const digests = [digestOf("sha256", data), digestOf("sha512", data)];
     this.#habits.blob.assertDigest(wanted, digests);
@@ -239,7 +239,7 @@ export class BlobStore {
   }
 
   delete(keys: readonly string[], call: Call): DeleteResult[] {
-    assertCount("keys", keys.length, limits.deleteKeys);
+    this.#habits.fields.count("keys", keys.length, limits.deleteKeys);
     for (const key of keys) this.#habits.fields.key(key);
     this.journal.change((): Decision<BlobChange, void> => {
       call.assertInTime();
@@ -272,10 +272,10 @@ export class BlobStore {
       call.assertInTime();
       const moved = { ...blob, etag: this.#habits.blob.etag(entry, blob.sizeBytes), modifiedMs: Date.now() };
       return {
-        changes: [
+        changes: this.#habits.blob.moved([
           { kind: "put", key: destination, blob: moved },
           { kind: "deleted", key: source },
-        ],
+        ]),
         result: this.info(destination, moved),
       };
     });

@@ -14,10 +14,6 @@ export interface Page<Item> {
   readonly more: boolean;
 }
 
-export function assertCount(field: string, count: number, most: number): void {
-  if (count > most) throw invalidField(field, `${count} are more than ${most}`);
-}
-
 export function assertSize(field: string, value: number): number {
   if (!Number.isSafeInteger(value) || value < 0) throw invalidField(field, `${value} is not from 0 to 2^53-1`);
   return value;

@@ -8,11 +8,11 @@ import { invalidField } from "../../../proto/keys.ts";
 import { limits } from "../../../proto/limits.ts";
 import type { Habits } from "../habits.ts";
 import type { Call } from "./call.ts";
-import { assertCount, type Page, type PageRequest, pageOf } from "./fields.ts";
+import { type Page, type PageRequest, pageOf } from "./fields.ts";
 import { Journal } from "./journal.ts";
 import { journalOf, openStore } from "./store-folder.ts";
 
-interface Change {
+export interface MetaChange {
   readonly key: string;
   readonly etag: string;
   /** Base64; absent: the key is taken away. */
@@ -39,7 +39,7 @@ const ITEM_OVERHEAD_BYTES = 64;
 
 export class MetaStore {
   readonly id: string;
-  readonly #journal: Journal<Change>;
+  readonly #journal: Journal<MetaChange>;
   readonly #items = new Map<string, Kept>();
   readonly #habits: Habits;
 
@@ -52,10 +52,14 @@ export class MetaStore {
   private constructor(folder: string, id: string, habits: Habits) {
     this.id = id;
     this.#habits = habits;
-    this.#journal = new Journal({ folder: journalOf(folder), apply: (change) => this.#apply(change) });
+    this.#journal = new Journal({
+      folder: journalOf(folder),
+      apply: (change) => this.#apply(change),
+      written: habits.meta.written,
+    });
   }
 
-  #apply({ key, etag, value }: Change): void {
+  #apply({ key, etag, value }: MetaChange): void {
     if (value === undefined) this.#items.delete(key);
     else this.#items.set(key, { value: Buffer.from(value, "base64"), etag });
   }
@@ -66,7 +70,7 @@ export class MetaStore {
   }
 
   async get(keys: readonly string[]): Promise<GetResponse> {
-    assertCount("keys", keys.length, limits.getKeys);
+    this.#habits.fields.count("keys", keys.length, limits.getKeys);
     for (const key of keys) this.#habits.fields.key(key);
     const found = await this.#habits.meta.get(keys, (some) => {
       this.#journal.catchUp();
@@ -102,7 +106,7 @@ export class MetaStore {
   }
 
   async write(operations: readonly Operation[], call: Call): Promise<WriteResponse> {
-    assertOperations(operations, this.#habits.fields.key);
+    assertOperations(operations, this.#habits.fields);
     const checkAndApply = (some: readonly Operation[]) => this.#change(some, true, call);
     const etags = await this.#habits.meta.write(operations, {
       check: (some) => {
@@ -119,7 +123,7 @@ export class MetaStore {
     return this.#journal.change((entry) => {
       if (conditional) this.#assertConditions(operations);
       call.assertInTime();
-      const changes = operations.flatMap(({ action, key, put }): Change[] => {
+      const changes = operations.flatMap(({ action, key, put }): MetaChange[] => {
         const etag = this.#habits.meta.etag(entry, key, this.#items.get(key)?.etag);
         if (action === "put") return [{ key, etag, value: (put ?? Buffer.alloc(0)).toString("base64") }];
         return action === "delete" ? [{ key, etag: "" }] : [];
@@ -157,14 +161,14 @@ export class MetaStore {
 }
 
 /** [meta.write.05] */
-function assertOperations(operations: readonly Operation[], assertKey: (key: string) => void): void {
+function assertOperations(operations: readonly Operation[], fields: Habits["fields"]): void {
   if (operations.length === 0) throw invalidField("operations", "there are none");
-  assertCount("operations", operations.length, limits.writeOperations);
+  fields.count("operations", operations.length, limits.writeOperations);
   const seen = new Set<string>();
   let bytes = 0;
   for (const [index, { key, action, condition, put }] of operations.entries()) {
     const field = `operations[${index}]`;
-    assertKey(key);
+    fields.key(key);
     if (seen.has(key)) throw invalidField(`${field}.key`, "is in this Write twice");
     seen.add(key);
     bytes += key.length + (put?.length ?? 0);

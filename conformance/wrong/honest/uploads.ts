@@ -17,7 +17,7 @@ import { algorithmOf, invalidField, isAlgorithm } from "../../../proto/keys.ts";
 import { limits } from "../../../proto/limits.ts";
 import type { Habits, Position } from "../habits.ts";
 import type { BlobChange, BlobStore, UploadRecord } from "./blob-store.ts";
-import { assertCount, assertSize, digestField, type Page, pageOf } from "./fields.ts";
+import { assertSize, digestField, type Page, pageOf } from "./fields.ts";
 import type { Decision } from "./journal.ts";
 
 export const PERSIST_STEP_BYTES = 256 * 1024;
@@ -190,7 +190,7 @@ export class Uploads {
 
   #chunk(stream: Stream, chunk: Chunk): void {
     const { data } = chunk;
-    assertCount("chunk.data", data.length, limits.chunkBytes);
+    this.#habits.fields.count("chunk.data", data.length, limits.chunkBytes);
     const offset = this.#habits.upload.chunkOffset(chunk, stream);
     if (offset > stream.received) {
       this.#persist(stream);

@@ -76,4 +76,54 @@ export const blobWrongs: readonly Wrong[] = [
       },
     }),
   },
+  {
+    name: "results-reversed",
+    does: "answers Stat, Delete and Get in another order than was asked",
+    caughtBy: ["blob.delete.01", "blob.stat.01", "meta.get.01"],
+    beside: ["blob.stat.03", "blob.put.05", "meta.list.01"],
+    changes: () => ({
+      wire: {
+        answer(method, response) {
+          if (!["blob.Stat", "blob.Delete", "meta.Get"].includes(method)) return response;
+          const { results } = response as { results: readonly object[] };
+          return { ...response, results: results.toReversed() };
+        },
+      },
+    }),
+  },
+  {
+    name: "any-amount",
+    does: "takes any number of keys, and of bytes",
+    caughtBy: ["blob.append.18", "blob.put.01", "blob.stat.02", "meta.get.04", "meta.write.05"],
+    beside: ["blob.append.02", "blob.put.05", "blob.stat.01", "meta.get.01", "meta.write.06"],
+    changes: () => ({ fields: { count() {} } }),
+  },
+  {
+    name: "move-copies",
+    does: "leaves a Move's source where it was",
+    caughtBy: ["blob.move.01"],
+    beside: ["blob.move.02", "blob.move.03", "blob.delete.01"],
+    changes: () => ({ blob: { moved: (changes) => changes.filter(({ kind }) => kind === "put") } }),
+  },
+  {
+    name: "blobs-in-memory",
+    does: "keeps what it commits to itself: no replica sees it",
+    caughtBy: ["blob.visible.02"],
+    beside: ["blob.stat", "blob.read.01", "blob.put.05", "blob.append.05/replica"],
+    changes: () => ({
+      blob: { written: (change) => (change.kind === "put" ? { kind: "deleted", key: change.key } : change) },
+    }),
+  },
+  {
+    name: "elsewhere",
+    does: "answers LocateFile with another path than the file's",
+    caughtBy: ["blob.locatefile.02", "blob.locatefile.03"],
+    beside: ["blob.stat.01", "blob.signurl.01"],
+    changes: () => ({
+      wire: {
+        answer: (method, response) =>
+          method === "blob.LocateFile" && "path" in response ? { ...response, path: `${response.path}x` } : response,
+      },
+    }),
+  },
 ];

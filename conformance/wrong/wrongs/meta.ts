@@ -73,4 +73,34 @@ export const metaWrongs: readonly Wrong[] = [
     beside: ["meta.write.01", "meta.write.06", "meta.write.07"],
     changes: () => ({ meta: { sameEtag: () => true } }),
   },
+  {
+    name: "no-etags-told",
+    does: "answers a Write without the new etags",
+    caughtBy: ["meta.write.06"],
+    beside: ["meta.write.02", "meta.write.07", "meta.get"],
+    changes: () => ({
+      wire: {
+        answer(method, response) {
+          if (method !== "meta.Write") return response;
+          const { results } = response as { results: readonly object[] };
+          return { results: results.map((result) => ({ ...result, etag: "" })) };
+        },
+      },
+    }),
+  },
+  {
+    name: "writes-in-memory",
+    does: "keeps a Write to itself: no replica sees it",
+    caughtBy: ["meta.seen.01"],
+    beside: ["meta.write.02", "meta.write.06", "meta.get.01"],
+    changes: () => ({ meta: { written: ({ key, etag }) => ({ key, etag }) } }),
+  },
+  {
+    name: "writes-lost",
+    does: "answers a Write that kill -9 takes away",
+    caughtBy: ["meta.durable.01"],
+    beside: ["blob.append.19/half-closed"],
+    processes: true,
+    changes: () => ({ meta: { written: ({ key, etag }) => ({ key, etag }) } }),
+  },
 ];

@@ -26,14 +26,14 @@ export const uploadWrongs: readonly Wrong[] = [
     caughtBy: ["blob.append.19"],
     beside: ["meta.durable.01/killed"],
     processes: true,
-    changes: () => ({ upload: { written: (change) => cutUpload(change, () => 0) } }),
+    changes: () => ({ blob: { written: (change) => cutUpload(change, () => 0) } }),
   },
   {
     name: "tail-in-memory",
     does: "keeps an upload's short tail to itself, so that it is lost with this replica",
     caughtBy: ["blob.append.02", "blob.append.10"],
     beside: ["blob.append.05/replica", "blob.visible.02/replica", "meta.seen.01/replica"],
-    changes: () => ({ upload: { written: (change) => cutUpload(change, (size) => size - (size % (64 * 1024))) } }),
+    changes: () => ({ blob: { written: (change) => cutUpload(change, (size) => size - (size % (64 * 1024))) } }),
   },
   {
     name: "flush-lies",
@@ -156,6 +156,15 @@ export const uploadWrongs: readonly Wrong[] = [
     }),
   },
   {
+    name: "gap-closed",
+    does: "takes a chunk from beyond what it has received for the next one",
+    caughtBy: ["blob.append.07"],
+    beside: besideUploads,
+    changes: () => ({
+      upload: { chunkOffset: (chunk, stream) => Math.min(honest.upload.chunkOffset(chunk, stream), stream.received) },
+    }),
+  },
+  {
     name: "unknown-is-empty",
     does: "answers GetUpload of an unknown upload with size 0",
     caughtBy: ["blob.getupload.01"],
@@ -191,11 +200,13 @@ export const uploadWrongs: readonly Wrong[] = [
     changes() {
       const before = new Map<string, UploadRecord>();
       return {
-        upload: {
+        blob: {
           written(change) {
             if (change.kind === "upload") before.set(change.id, change.record);
             return change;
           },
+        },
+        upload: {
           committed: (changes) =>
             changes.map((change) => {
               const record = change.kind === "ended" ? before.get(change.id) : undefined;
