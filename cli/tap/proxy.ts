@@ -93,8 +93,6 @@ function join(core: ServerHttp2Session, driver: ClientHttp2Session, parts: Proxy
   core.setLocalWindowSize(SESSION_WINDOW_BYTES);
   driver.setLocalWindowSize(SESSION_WINDOW_BYTES);
   core.on("error", () => undefined);
-  core.once("close", () => driver.destroy());
-  driver.once("close", () => core.destroy());
   // "No new calls here": the one that is told last finds its calls under way still served.
   driver.on("goaway", () => core.close());
   core.on("goaway", () => driver.close());

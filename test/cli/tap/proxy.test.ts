@@ -116,7 +116,8 @@ describe("the tap between core and driver", () => {
     const { core } = await pair((stream) => {
       stream.respond({ ":status": 200 });
       const write = () => {
-        while (!stream.destroyed && stream.write(Buffer.alloc(65_536))) written += 65_536;
+        do written += 65_536;
+        while (!stream.destroyed && stream.write(Buffer.alloc(65_536)));
         stream.once("drain", write);
       };
       write();
