@@ -97,7 +97,7 @@ func TestReadLeavesASilentDriver(t *testing.T) {
 // A puller that takes its time is nobody's fault.
 func TestReadWaitsForASlowPuller(t *testing.T) {
 	f := startFake(t)
-	f.blobs["x"] = make([]byte, 5000)
+	f.blobs["x"] = make([]byte, 3<<20)
 	d := f.connected(t)
 	reader, err := d.Reader(context.Background(), "/x", 0)
 	if err != nil {
@@ -107,7 +107,7 @@ func TestReadWaitsForASlowPuller(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(800 * time.Millisecond)
-	if content, err := io.ReadAll(reader); err != nil || len(content) != 4999 {
+	if content, err := io.ReadAll(reader); err != nil || len(content) != 3<<20-1 {
 		t.Fatalf("got %d bytes, %v", len(content), err)
 	}
 	if reads := f.count("Read"); reads != 1 {

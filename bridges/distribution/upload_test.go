@@ -90,6 +90,20 @@ func TestUploadsSurviveBrokenStreams(t *testing.T) {
 		if !bytes.Equal(f.blobs[key], data) {
 			t.Fatalf("round %d: other bytes arrived", round)
 		}
+		// Its own commit makes this one visible: an answer that is lost must not begin the upload anew.
+		w, err := d.Writer(context.Background(), "/plain", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Commit(context.Background()); err != nil {
+			t.Fatalf("round %d, %d bytes: %v", round, len(data), err)
+		}
+		if !bytes.Equal(f.blobs["plain"], data) || len(f.uploads) != 0 {
+			t.Fatalf("round %d: other bytes arrived, or %d uploads are left", round, len(f.uploads))
+		}
 	}
 	if breaks.Load() == 0 {
 		t.Fatal("no stream broke")
@@ -118,6 +132,26 @@ func TestUploadLeavesASilentDriver(t *testing.T) {
 	}
 	if took := time.Since(started); took < 400*time.Millisecond || took > 4*time.Second {
 		t.Fatalf("it took %s", took)
+	}
+}
+
+// The answer to a commit is lost: what is at the key is looked at, and the upload is not begun anew.
+func TestCommitWithLostAnswer(t *testing.T) {
+	f := startFake(t)
+	lost := atomic.Int32{}
+	f.onAppend = func(step string) error {
+		if step == "committed" && lost.Add(1) == 1 {
+			return errGone
+		}
+		return nil
+	}
+	d := f.connected(t)
+	data := randomBytes(seeded(t), 3*pieceBytes)
+	if err := d.PutContent(context.Background(), "/large", append(data, make([]byte, maxPutBytes)...)); err != nil {
+		t.Fatal(err)
+	}
+	if lost.Load() != 1 || !bytes.HasPrefix(f.blobs["large"], data) || len(f.uploads) != 0 {
+		t.Fatalf("%d commits, %d uploads are left", lost.Load(), len(f.uploads))
 	}
 }
 
