@@ -1,10 +1,11 @@
 /** The opendal driver as a program: its stubs, what it refuses at its start, and what it keeps to itself. */
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { runOutrigger } from "../../helpers/outrigger.ts";
 import { Scope } from "../../helpers/processes.ts";
-import { tempFolder } from "../../helpers/temp.ts";
+import { freePort, tempFolder } from "../../helpers/temp.ts";
 import { command, missing, tool } from "../../helpers/tools.ts";
 import { folder, folderStore, memoryStore, type OpendalStore, run, startOpendal } from "./opendal.ts";
 
@@ -91,6 +92,48 @@ describe("the opendal driver as a program", { skip: missing("opendal-python"), c
     await driver.process.line((line) => line.includes('"readOnly": true'));
     writeFileSync(file, "service: memory\nsevice: memory\n");
     await refuses(["--config", file, "--listen", "127.0.0.1:0"], /unknown key sevice; known are/);
+  });
+
+  it("serves TLS to clients whose certificate has an allowed name, and uses a renewed one", async () => {
+    const folder = tempFolder(scope);
+    const pair = async (name: string, days: number) => {
+      const [cert, key] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)];
+      await command("openssl", [
+        ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", String(days)],
+        ...["-keyout", key, "-out", cert, "-subj", `/CN=${name}`, "-addext", `subjectAltName=DNS:${name}`],
+      ]);
+      return { cert, key };
+    };
+    const served = await pair("localhost", 10);
+    const core = await pair("core.example", 10);
+    const stranger = await pair("stranger.example", 10);
+    const clients = join(folder, "clients.crt");
+    writeFileSync(clients, readFileSync(core.cert, "utf8") + readFileSync(stranger.cert, "utf8"));
+    const address = `127.0.0.1:${await freePort()}`;
+    const tls = ["--tls-cert", served.cert, "--tls-key", served.key, "--tls-client-ca", clients];
+    const driver = await startOpendal(scope, memoryStore, {
+      address,
+      flags: [...tls, "--tls-allow-client", "core.example"],
+    });
+    const describe = ({ cert, key }: { readonly cert: string; readonly key: string }) =>
+      runOutrigger([
+        ...["describe", address, "--tls-ca", served.cert, "--tls-server-name", "localhost"],
+        ...["--tls-cert", cert, "--tls-key", key],
+      ]);
+    assert.match((await describe(core)).stdout, /io\.outrigger\.opendal/);
+    await assert.rejects(describe(stranger), /none of the names this driver allows/);
+    await pair("localhost", 20);
+    // Signed by itself, and so another authority than before: only the renewed one is trusted now.
+    assert.match((await describe(core)).stdout, /io\.outrigger\.opendal/);
+    await driver.process.line((line) => line.includes("the TLS certificate has changed and is in use"));
+  });
+
+  it("tells its health to a container", async () => {
+    const { address, process } = await startOpendal(scope, memoryStore);
+    const health = (at: string) => run({ flags: [], env: {} }, ["health", at]);
+    assert.equal((await health(address)).stdout, "serving\n");
+    await process.kill();
+    await assert.rejects(health(address), /nobody answers at/);
   });
 
   it("ends at SIGTERM with code 0", async () => {
