@@ -1,0 +1,3 @@
+import { endsInGreenKit } from "./green-kit.ts";
+
+endsInGreenKit("python", ["handshake", "meta", "blob", "process"]);
