@@ -2,17 +2,10 @@ package server
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/outrigger-registry/outrigger/drivers/bolt/internal/store"
+	"github.com/outrigger-registry/outrigger/drivers/bolt/internal/testtls"
 
 	handshakev1 "github.com/outrigger-registry/outrigger/drivers/bolt/internal/gen/outrigger/handshake/v1"
 	metav1 "github.com/outrigger-registry/outrigger/drivers/bolt/internal/gen/outrigger/meta/v1"
@@ -214,20 +208,20 @@ func TestBeyondLoopbackTakesTLS(t *testing.T) {
 
 func TestTLSNamesAndRotation(t *testing.T) {
 	folder := t.TempDir()
-	driver, friend, stranger := newPair(t, folder, "driver"), newPair(t, folder, "friend"), newPair(t, folder, "stranger")
+	driver, friend, stranger := testtls.New(t, folder, "driver"), testtls.New(t, folder, "friend"), testtls.New(t, folder, "stranger")
 	clients := filepath.Join(folder, "clients.pem")
-	write(t, clients, append(read(t, friend.cert), read(t, stranger.cert)...))
-	files, err := NewTLS(TLSFiles{Cert: driver.cert, Key: driver.key, ClientCA: clients})
+	write(t, clients, append(read(t, friend.Cert), read(t, stranger.Cert)...))
+	files, err := NewTLS(TLSFiles{Cert: driver.Cert, Key: driver.Key, ClientCA: clients})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := serve(t, Options{TLS: files, AllowedClients: []string{"friend"}})
-	get := func(trusted pair, own *pair) error {
+	get := func(trusted testtls.Pair, own *testtls.Pair) error {
 		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(read(t, trusted.cert))
+		roots.AppendCertsFromPEM(read(t, trusted.Cert))
 		config := &tls.Config{RootCAs: roots, ServerName: "driver"}
 		if own != nil {
-			certificate, err := tls.LoadX509KeyPair(own.cert, own.key)
+			certificate, err := tls.LoadX509KeyPair(own.Cert, own.Key)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -247,12 +241,12 @@ func TestTLSNamesAndRotation(t *testing.T) {
 	}
 
 	// Half a rotation is not taken, a whole one is, without a restart.
-	next := newPair(t, t.TempDir(), "driver")
-	write(t, driver.cert, read(t, next.cert))
+	next := testtls.New(t, t.TempDir(), "driver")
+	write(t, driver.Cert, read(t, next.Cert))
 	if _, err := files.reload(); err == nil {
 		t.Fatal("a certificate was taken with the key of another")
 	}
-	write(t, driver.key, read(t, next.key))
+	write(t, driver.Key, read(t, next.Key))
 	if changed, err := files.reload(); err != nil || !changed {
 		t.Fatal(changed, err)
 	}
@@ -266,38 +260,9 @@ func TestTLSNamesAndRotation(t *testing.T) {
 	if _, err := files.reload(); err == nil {
 		t.Fatal("a CA file without a certificate was taken")
 	}
-	if _, err := NewTLS(TLSFiles{Cert: driver.cert, Key: filepath.Join(folder, "nowhere")}); err == nil {
+	if _, err := NewTLS(TLSFiles{Cert: driver.Cert, Key: filepath.Join(folder, "nowhere")}); err == nil {
 		t.Fatal("a key that is not there")
 	}
-}
-
-type pair struct{ cert, key string }
-
-func newPair(t *testing.T, folder, name string) pair {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	made := pair{filepath.Join(folder, name+".crt"), filepath.Join(folder, name+".key")}
-	write(t, made.cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
-	write(t, made.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
-	return made
 }
 
 func read(t *testing.T, path string) []byte {
