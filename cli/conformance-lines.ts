@@ -69,6 +69,9 @@ function testLines({ test, title, state, why, failure, tookMs, notes }: TestResu
     `  ${words[state].padEnd(11)} ${test}: ${title} (${told})`,
     ...notes.map((note) => `              ${note}`),
     ...(failure === undefined ? [] : shortened(failure.message).map((line) => `              ${line}`)),
+    ...(failure === undefined || failure.run === 1
+      ? []
+      : [`              in repetition ${failure.run}: again with --seed ${failure.seed}`]),
   ];
 }
 
@@ -92,7 +95,7 @@ function groupLines({ name, tests }: GroupResult): string[] {
 function profileLines(result: RunResult): string[] {
   const rows = (Object.entries(result.profiles) as [Profile, ProfileState][]).map(([profile, state]) => [
     profile,
-    words[state],
+    state === "passed" && result.filtered ? "passed, as far as it was run" : words[state],
     whyNot(result, profile, state),
   ]);
   return table(rows);

@@ -15,6 +15,8 @@ export interface ControlOptions {
   answers(): Promise<boolean>;
   /** How long it may take to answer; default 60 s. */
   readonly startMs?: number;
+  /** How long it may go on answering after a kill; default 15 s. */
+  readonly deathMs?: number;
 }
 
 const START_MS = 60_000;
@@ -104,11 +106,11 @@ export class StartedDriver implements Control {
   }
 
   async kill(): Promise<void> {
-    const { address, kill } = this.#options;
+    const { address, kill, deathMs = DEATH_MS } = this.#options;
     if (this.#child === undefined) throw new KitError("the driver was not started");
     if (kill !== undefined) await this.#runKill(kill);
     else signalGroup(this.#child.process, "SIGKILL");
-    const deadline = performance.now() + DEATH_MS;
+    const deadline = performance.now() + deathMs;
     // A process that was started elsewhere (a container) may leave its starter behind: what counts is the address.
     while (await listens(address)) {
       if (performance.now() > deadline) throw new KitError(`the driver at ${address} still answers after the kill`);
@@ -126,11 +128,13 @@ export class StartedDriver implements Control {
     return end === undefined ? undefined : { ...end, tookMs: performance.now() - startedMs };
   }
 
-  /** At the run's end: politely, then not. Never throws. */
+  /** At the run's end: politely, then not, and whatever the command left in its group too. Never throws. */
   async close(): Promise<void> {
     const child = this.#child;
-    if (child === undefined || child.end !== undefined) return;
-    if ((await this.stop(6_000)) === undefined) signalGroup(child.process, "SIGKILL");
+    if (child === undefined) return;
+    if (child.end === undefined) await this.stop(6_000);
+    signalGroup(child.process, "SIGKILL");
+    await Promise.race([child.ended, sleep(1_000, undefined, { ref: false })]);
   }
 
   #spawn(flags: readonly string[], environment: Readonly<Record<string, string>> = {}): Child {
@@ -201,8 +205,9 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-child.pid, signal);
   } catch (error) {
-    // It has gone by itself.
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    // It has gone by itself; or its number is another's by now.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ESRCH" && code !== "EPERM") throw error;
   }
 }
 

@@ -22,6 +22,9 @@ const TRANSPORT_CODES = new Set([
   "UNKNOWN",
 ]);
 
+/** What grpc-js says of a message that is larger than even the kit takes. */
+const TOO_LARGE = /^Received message larger than max/;
+
 const MOST = 20;
 
 export class Observations {
@@ -54,6 +57,7 @@ export class Observations {
         // Health is a library's service in every language: nothing is asked of it but its answers.
         if (method === "health.Check") return;
         if (error instanceof Fault) look("call.error.01", method, wrongError(error));
+        if (error instanceof Fault && TOO_LARGE.test(error.details)) look("call.size.01", method, error.details);
         // Where the transport spoke, the driver's part of an answer may be missing.
         if (error !== undefined && !(error instanceof Fault && error.reason !== undefined)) return;
         look("call.now.01", method, wrongNow(head));

@@ -28,6 +28,8 @@ export interface Failed {
   readonly stack?: string;
   /** Which of the repetitions, from 1. */
   readonly run: number;
+  /** Makes that repetition's choices the first one's. */
+  readonly seed: number;
   readonly calls: readonly CallRecord[];
   readonly omittedCalls: number;
 }

@@ -210,13 +210,14 @@ class Run {
   }
 
   async #once(test: Test, run: number, notes: string[]): Promise<Failed | NotRun | undefined> {
+    const seed = this.#options.seed + run - 1;
     const over = new AbortController();
     const signals = [over.signal, ...(this.#options.signal === undefined ? [] : [this.#options.signal])];
     const scope = openScope({
       peers: this.#peers,
       test: test.id,
       prefix: `kit/${this.#id}/${++this.#tests}/`,
-      seed: this.#options.seed + run - 1,
+      seed,
       timers: this.#timers,
       signal: AbortSignal.any(signals),
       localRoot: this.#options.localRoot,
@@ -225,7 +226,7 @@ class Run {
     const failed = (error: unknown): Failed => {
       const { records, omitted } = scope.recorder.calls;
       const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {};
-      return { message: messageOf(error), ...stack, run, calls: records, omittedCalls: omitted };
+      return { message: messageOf(error), ...stack, run, seed, calls: records, omittedCalls: omitted };
     };
     try {
       await this.#running();

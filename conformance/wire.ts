@@ -41,8 +41,8 @@ interface Codec {
   responseDeserialize(bytes: Buffer): object;
 }
 
-/** More than any right message, so that a larger one is seen and told by its size. */
-const RECEIVE_BYTES = 64 * 1024 * 1024;
+/** More than any right message, so that a larger one is seen and told by its size; not so much that it fills memory. */
+const RECEIVE_BYTES = 16 * 1024 * 1024;
 /** Messages that wait for a test that does not read; then the connection's own backpressure begins. */
 const QUEUE = 16;
 

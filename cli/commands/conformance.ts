@@ -63,7 +63,7 @@ async function conformance(addresses: readonly string[], options: Options): Prom
   if (options.kill !== undefined && options.start.length === 0) throw new UsageFailure("--kill needs --start");
   if (options.localRoot !== undefined) assertFolder(options.localRoot);
   // Before a long run, not after it.
-  if (options.report !== undefined) mkdirSync(options.report, { recursive: true });
+  if (options.report !== undefined) makeFolder(options.report);
 
   const sockets = new Sockets();
   const interrupt = new AbortController();
@@ -137,6 +137,16 @@ class Sockets {
 
   close(): void {
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EEXIST" && code !== "ENOTDIR") throw error;
+    throw new Failure(`--report: ${path} is a file, or lies below one: name a folder`, { cause: error });
   }
 }
 

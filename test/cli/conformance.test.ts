@@ -47,7 +47,7 @@ describe("outrigger conformance refuses", { concurrency: 2 }, () => {
     writeFileSync(file, "");
     const ran = await conformance(nobody, "--report", file);
     assert.equal(ran.code, 1);
-    assert.match(ran.stderr, /EEXIST|is a file/);
+    assert.match(ran.stderr, /--report: .*file is a file, or lies below one: name a folder/);
   });
 });
 
@@ -60,7 +60,7 @@ describe("outrigger conformance", () => {
     const ran = await conformance("--start", start, "--only", "handshake", "--seed", "12", "--report", report);
     assert.equal(ran.code, 0, ran.stdout + ran.stderr);
     assert.match(ran.stdout, /seed 12\b/);
-    assert.match(ran.stdout, /^handshake {2}passed/m);
+    assert.match(ran.stdout, /^handshake {2}passed, as far as it was run/m);
     const result = JSON.parse(readFileSync(join(report, "result.json"), "utf8"));
     const socket = String(result.addresses[0]).slice("unix://".length);
     assert.match(socket, /kit-.*1\.sock$/);

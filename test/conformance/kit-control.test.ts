@@ -32,6 +32,7 @@ function inFolder(t: TestContext) {
       start: more.start ?? `exec ${process.execPath} -e '${PROGRAM}' --`,
       answers: () => listens(address),
       startMs: 5_000,
+      deathMs: 1_000,
       ...(more.kill === undefined ? {} : { kill: more.kill }),
     });
     scope.defer(() => driver.close());

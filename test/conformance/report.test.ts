@@ -28,6 +28,7 @@ const failed = testResult("blob.read.03", {
   failure: {
     message: 'the driver said <script>alert("x")</script> \u0000',
     run: 1,
+    seed: 42,
     omittedCalls: 2,
     calls: [
       {
