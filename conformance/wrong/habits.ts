@@ -70,14 +70,16 @@ interface BlobHabits {
   stat(info: BlobInfo): BlobInfo;
   /** Where a range begins. @throws OFFSET_MISMATCH */
   rangeStart(asked: number, size: number): number;
-  /** How many bytes of a range are sent. */
+  /** How many bytes a range has. @param left from its start to the blob's end */
+  rangeLength(limit: number | undefined, left: number): number;
+  /** How many of them are sent. */
   bytesSent(length: number): number;
   /** What a chunk says of its place. */
   chunkOffset(rangeStart: number, sentBefore: number): number;
   readonly pieceBytes: number;
   sameEtag(there: string, asked: string): boolean;
-  /** Whether `if_absent` may go on. */
-  absent(there: BlobInfo | undefined): boolean;
+  /** Whether bytes may be put where this is, for who asks if_absent or does not. */
+  overwrites(ifAbsent: boolean, there: BlobInfo | undefined): boolean;
   /** @param entry never the same twice */
   etag(entry: number, sizeBytes: number): string;
   /** @throws DIGEST_MISMATCH */
@@ -116,6 +118,10 @@ interface UploadHabits {
   grown(record: UploadRecord, key: string): BlobChange[];
   sizeAgrees(wanted: number, actual: number): boolean;
   commit(steps: CommitSteps): Promise<BlobInfo>;
+  /** Whether a commit's bytes are those that the key holds. */
+  isSame(there: readonly string[], digests: readonly string[]): boolean;
+  /** Of the digests of a commit's bytes, the one that is answered. */
+  digest(digests: readonly string[], algorithm: string): string;
   /** What a commit takes beside its work. */
   atCommit(): Promise<void>;
   tickEveryMs(ms: number): number;
@@ -144,6 +150,8 @@ interface MetaHabits {
 interface ProcessHabits {
   /** Whether it leaves an empty folder alone, unless it is told to --init. */
   readonly refusesEmpty: boolean;
+  /** Whether --init leaves ids that are there as they are. */
+  readonly keepsIds: boolean;
   /** Whether `--read-only` seals. */
   readonly seals: boolean;
   /** Whether a socket that somebody listens on is left alone. */
@@ -209,11 +217,12 @@ export const honest: Habits = {
       if (asked <= size) return asked;
       throw new OutriggerError("OFFSET_MISMATCH", `offset ${asked} is beyond the blob's ${size} bytes`);
     },
+    rangeLength: (limit, left) => Math.min(limit ?? left, left),
     bytesSent: (length) => length,
     chunkOffset: (rangeStart, sentBefore) => rangeStart + sentBefore,
     pieceBytes: limits.preferredChunkBytes,
     sameEtag: (there, asked) => there === asked,
-    absent: (there) => there === undefined,
+    overwrites: (ifAbsent, there) => !ifAbsent || there === undefined,
     etag: (entry) => String(entry),
     assertDigest(wanted, actual) {
       if (wanted === undefined || actual.includes(wanted)) return;
@@ -242,6 +251,8 @@ export const honest: Habits = {
       await steps.verify();
       return steps.publish();
     },
+    isSame: (there, digests) => there.some((digest) => digests.includes(digest)),
+    digest: (digests, algorithm) => digests.find((one) => one.startsWith(`${algorithm}:`)) ?? "",
     atCommit: async () => {},
     tickEveryMs: (ms) => ms,
     committed: (changes) => changes,
@@ -257,6 +268,7 @@ export const honest: Habits = {
   },
   process: {
     refusesEmpty: true,
+    keepsIds: true,
     seals: true,
     leavesLiveSocket: true,
     drains: true,

@@ -4,7 +4,7 @@
  *   node --import tsx conformance/wrong/main.ts --folder DIR --listen ADDR [--init] [--read-only] [--wrong NAME]
  */
 import { parseArgs } from "node:util";
-import { honest, withChanges } from "./habits.ts";
+import { withChanges } from "./habits.ts";
 import { initDriver, startDriver } from "./honest/driver.ts";
 import { findWrong, wrongs } from "./wrongs.ts";
 
@@ -29,14 +29,14 @@ async function main(): Promise<void> {
   }
   const folder = values.folder ?? process.env["OUTRIGGER_FOLDER"];
   if (folder === undefined) throw new Error("--folder is missing: where the stores lie");
+  const habits = withChanges(values.wrong === undefined ? {} : findWrong(values.wrong).changes());
   if (values.init) {
-    initDriver(folder);
+    initDriver(folder, habits.process.keepsIds);
     return;
   }
   const listen = values.listen ?? process.env["OUTRIGGER_LISTEN"];
   if (listen === undefined) throw new Error("--listen is missing: unix:///path/x.sock or host:port");
   const idleMs = values["stream-idle-ms"];
-  const habits = values.wrong === undefined ? honest : withChanges(findWrong(values.wrong).changes());
   const driver = await startDriver({
     folder,
     listen,

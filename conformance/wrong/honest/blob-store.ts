@@ -152,14 +152,14 @@ export class BlobStore {
     const { key, ifEtag } = request;
     this.#habits.fields.key(key);
     const asked = assertSize("offset", request.offset ?? 0);
-    const limit = request.limit === undefined ? Number.POSITIVE_INFINITY : assertSize("limit", request.limit);
+    const limit = request.limit === undefined ? undefined : assertSize("limit", request.limit);
     const { blob, handle } = await this.#openBlob(key);
     try {
       if (ifEtag !== "" && !this.#habits.blob.sameEtag(blob.etag, ifEtag)) {
         throw new OutriggerError("ETAG_MISMATCH", `${key} has etag ${blob.etag}, not ${ifEtag}`);
       }
       const offset = this.#habits.blob.rangeStart(asked, blob.sizeBytes);
-      const length = Math.min(limit, blob.sizeBytes - offset);
+      const length = this.#habits.blob.rangeLength(limit, blob.sizeBytes - offset);
       yield { part: "start", start: { info: this.info(key, blob), start: offset, length } };
       yield* this.#chunks(handle, offset, this.#habits.blob.bytesSent(length));
     } finally {
@@ -206,7 +206,7 @@ export class BlobStore {
     try {
       return this.journal.change((entry): Decision<BlobChange, BlobInfo> => {
         const there = this.#blobs.get(key);
-        if (ifAbsent && !this.#habits.blob.absent(there && this.info(key, there)))
+        if (!this.#habits.blob.overwrites(ifAbsent, there && this.info(key, there)))
           throw new OutriggerError("KEY_EXISTS", `key ${key} exists`);
         if (ifEtag !== "" && (there === undefined || !this.#habits.blob.sameEtag(there.etag, ifEtag))) {
           throw new OutriggerError("ETAG_MISMATCH", `${key} has etag ${there?.etag ?? "none"}, not ${ifEtag}`);
@@ -251,7 +251,7 @@ export class BlobStore {
 
   list(request: PageRequest): Page<BlobInfo> {
     this.journal.catchUp();
-    return pageOf(this.#blobs.keys(), request, this.#habits.list, (key) => ({
+    return pageOf(this.#blobs.keys(), request, this.#habits, (key) => ({
       item: this.info(key, this.#blobs.get(key) as Blob),
       bytes: INFO_BYTES + key.length,
     }));

@@ -14,7 +14,7 @@ import type { Habits } from "../habits.ts";
 import { BlobStore } from "./blob-store.ts";
 import { MetaStore } from "./meta-store.ts";
 import { type Served, serve } from "./serve.ts";
-import { initStore } from "./store-folder.ts";
+import { forgetIds, initStore } from "./store-folder.ts";
 import { PERSIST_STEP_BYTES, Uploads } from "./uploads.ts";
 
 export interface DriverOptions {
@@ -41,7 +41,8 @@ const EXPIRE_EVERY_MS = 60 * 60 * 1000;
 const CAPABILITIES = ["DURABLE", "REPLICAS", "LOCAL_FILE"];
 
 /** [process.init.01] */
-export function initDriver(folder: string): void {
+export function initDriver(folder: string, keepsIds = true): void {
+  if (!keepsIds) forgetIds(folder);
   initStore(folder, "blob");
   initStore(folder, "meta");
 }

@@ -1,5 +1,5 @@
 /** Checks of request fields that both stores share. Each throws INVALID_FIELD that names the field, or INVALID_KEY. */
-import { assertAscii, assertDigest, invalidField } from "../../../proto/keys.ts";
+import { assertDigest, invalidField } from "../../../proto/keys.ts";
 import type { Habits } from "../habits.ts";
 
 export interface PageRequest {
@@ -30,21 +30,21 @@ export function digestField(digest: string): string | undefined {
 export function pageOf<Item>(
   keys: Iterable<string>,
   request: PageRequest,
-  habits: Habits["list"],
+  { list, fields }: Pick<Habits, "list" | "fields">,
   itemOf: (key: string) => { item: Item; bytes: number },
 ): Page<Item> {
-  assertAscii("prefix", request.prefix);
-  assertAscii("start_after", request.startAfter);
-  const limit = habits.limit(request.limit);
-  const inPrefix = [...keys].filter((key) => key.startsWith(request.prefix)).sort(habits.order);
-  const following = habits.following(inPrefix, request.startAfter);
+  fields.bound("prefix", request.prefix);
+  fields.bound("start_after", request.startAfter);
+  const limit = list.limit(request.limit);
+  const inPrefix = [...keys].filter((key) => key.startsWith(request.prefix)).sort(list.order);
+  const following = list.following(inPrefix, request.startAfter);
   const items: Item[] = [];
   let bytes = 0;
   for (const key of following) {
     const next = itemOf(key);
     bytes += next.bytes;
-    if (items.length === limit || (items.length > 0 && bytes > habits.pageBytes)) break;
+    if (items.length === limit || (items.length > 0 && bytes > list.pageBytes)) break;
     items.push(next.item);
   }
-  return { items, more: habits.more(items.length, following.length) };
+  return { items, more: list.more(items.length, following.length) };
 }

@@ -93,7 +93,7 @@ export class MetaStore {
 
   list(request: PageRequest): Page<Item> {
     this.#journal.catchUp();
-    return pageOf(this.#items.keys(), request, this.#habits.list, (key) => {
+    return pageOf(this.#items.keys(), request, this.#habits, (key) => {
       const item = this.#item(key) as Item;
       return { item, bytes: bytesOf(key, item) };
     });

@@ -1,6 +1,6 @@
 /** A store's folder: its id, its journal, and room for files. */
 import { randomUUID } from "node:crypto";
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OutriggerError } from "../../../proto/errors.ts";
 import { syncFolder } from "./journal.ts";
@@ -28,6 +28,11 @@ export function initStore(root: string, store: StoreName): void {
     unlinkSync(early);
   }
   syncFolder(folder);
+}
+
+/** So that --init writes others, as in no honest driver. */
+export function forgetIds(root: string): void {
+  for (const store of ["blob", "meta"]) rmSync(idOf(join(root, store)), { force: true });
 }
 
 /**

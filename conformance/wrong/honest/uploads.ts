@@ -253,7 +253,7 @@ export class Uploads {
       const digests = await this.#assemble(record, file);
       const info = await this.#habits.upload.commit(this.#steps(stream, commit, wanted, file, digests));
       const algorithm = wanted === undefined ? stream.algorithm : algorithmOf(wanted);
-      return { info, digest: digests.find((one) => one.startsWith(algorithm)) ?? "" };
+      return { info, digest: this.#habits.upload.digest(digests, algorithm) };
     } finally {
       clearInterval(ticking);
       this.#store.dropUnused(file);
@@ -280,9 +280,10 @@ export class Uploads {
           this.#recordOf(stream);
           const ended: BlobChange = { kind: "ended", id: stream.id };
           const there = store.blob(key);
-          const same = there?.sizeBytes === stream.received && there.digests[0] === digests[0];
-          if (there !== undefined && same) return { changes: [ended], result: store.info(key, there) };
-          if (there !== undefined && ifAbsent) throw new OutriggerError("KEY_EXISTS", `key ${key} holds other content`);
+          if (there !== undefined && this.#habits.upload.isSame(there.digests, digests))
+            return { changes: [ended], result: store.info(key, there) };
+          if (!this.#habits.blob.overwrites(ifAbsent, there && store.info(key, there)))
+            throw new OutriggerError("KEY_EXISTS", `key ${key} holds other content`);
           this.#assertInTime(commit.notAfterMs, "effect");
           const blob = store.newBlob(entry, file, stream.received, digests);
           const changes = this.#habits.upload.committed([{ kind: "put", key, blob }, ended]);
@@ -319,7 +320,7 @@ export class Uploads {
   list(startAfter: string, limit: number): Page<UploadInfo> {
     this.#store.journal.catchUp();
     const request = { prefix: "", startAfter, limit };
-    return pageOf(this.#store.uploads.keys(), request, this.#habits.list, (id) => ({
+    return pageOf(this.#store.uploads.keys(), request, this.#habits, (id) => ({
       item: infoOf(id, this.#store.uploads.get(id) as UploadRecord),
       bytes: UPLOAD_INFO_BYTES,
     }));

@@ -40,9 +40,23 @@ export const blobWrongs: readonly Wrong[] = [
   {
     name: "if-absent-ignored",
     does: "overwrites what is there despite if_absent",
-    caughtBy: ["blob.put.03"],
-    beside: ["blob.put.01", "blob.put.04", "blob.put.05"],
-    changes: () => ({ blob: { absent: () => true } }),
+    caughtBy: ["blob.append.14", "blob.put.03"],
+    beside: ["blob.append.13", "blob.put.01", "blob.put.04", "blob.put.05"],
+    changes: () => ({ blob: { overwrites: () => true } }),
+  },
+  {
+    name: "never-overwrites",
+    does: "refuses to put where something is, though nobody asked if_absent",
+    caughtBy: ["blob.put.05"],
+    beside: ["blob.append.13", "blob.put.01", "blob.read.01", "blob.stat.01"],
+    changes: () => ({ blob: { overwrites: (_ifAbsent, there) => there === undefined } }),
+  },
+  {
+    name: "limit-zero-is-all",
+    does: "takes a Read's limit 0 for none",
+    caughtBy: ["blob.read.05"],
+    beside: ["blob.read.01", "blob.read.02", "blob.read.04", "blob.read.07"],
+    changes: () => ({ blob: { rangeLength: (limit, left) => Math.min(limit || left, left) } }),
   },
   {
     name: "etag-of-size",

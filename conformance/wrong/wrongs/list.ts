@@ -62,6 +62,13 @@ export const listWrongs: readonly Wrong[] = [
     changes: () => ({ list: { limit: (asked) => (asked === 0 ? 1000 : asked) } }),
   },
   {
+    name: "any-bound",
+    does: "takes any text for prefix and start_after",
+    caughtBy: ["meta.list.04"],
+    beside: listing,
+    changes: () => ({ fields: { bound() {} } }),
+  },
+  {
     name: "count-cut",
     does: "counts a thousand keys and says that this is exact",
     caughtBy: ["meta.count.01"],

@@ -41,4 +41,12 @@ export const processWrongs: readonly Wrong[] = [
     processes: true,
     changes: () => ({ process: { refusesPlainBeyondLoopback: false } }),
   },
+  {
+    name: "init-anew",
+    does: "gives stores that have ids new ones at --init",
+    caughtBy: ["process.init.01"],
+    beside: ["process.health", "process.keepalive"],
+    processes: true,
+    changes: () => ({ process: { keepsIds: false } }),
+  },
 ];

@@ -142,6 +142,20 @@ export const uploadWrongs: readonly Wrong[] = [
     }),
   },
   {
+    name: "overwrites-the-same",
+    does: "makes a blob anew of a commit whose bytes the key holds already",
+    caughtBy: ["blob.append.13"],
+    beside: besideUploads,
+    changes: () => ({ upload: { isSame: () => false } }),
+  },
+  {
+    name: "always-sha256",
+    does: "answers a commit with a sha256 whatever was asked",
+    caughtBy: ["blob.append.15"],
+    beside: besideUploads,
+    changes: () => ({ upload: { digest: ([sha256 = ""]) => sha256 } }),
+  },
+  {
     name: "offset-defaults",
     does: "takes an absent offset for 0 and throws away what the stream has sent",
     caughtBy: ["blob.append.06"],

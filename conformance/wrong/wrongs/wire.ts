@@ -1,4 +1,5 @@
 /** Wrong about what belongs to every call, and about who the driver is. */
+import { randomUUID } from "node:crypto";
 import { status as Code, Metadata } from "@grpc/grpc-js";
 import type { DescribeResponse } from "../../../proto/gen/outrigger/handshake/v1/DescribeResponse.ts";
 import { honest } from "../habits.ts";
@@ -128,6 +129,20 @@ export const wireWrongs: readonly Wrong[] = [
     changes: () => ({
       wire: {
         describe: (honestly) => ({ ...honestly, stores: [...honestly.stores, ...honestly.stores.slice(0, 1)] }),
+      },
+    }),
+  },
+  {
+    name: "ids-of-its-own",
+    does: "tells other store ids than its replica does",
+    caughtBy: ["handshake.describe.04"],
+    beside: ["handshake.version", "handshake.describe.01", "handshake.describe.02"],
+    changes: () => ({
+      wire: {
+        describe: (honestly) => ({
+          ...honestly,
+          stores: honestly.stores.map((store) => ({ ...store, id: randomUUID() })),
+        }),
       },
     }),
   },
