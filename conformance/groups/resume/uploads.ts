@@ -21,7 +21,7 @@ export const uploadTests: readonly Test[] = [
       const lanes = [1, 1000, 300 * KIB, 1500 * KIB, stepped].map((flushBytes) => newLane(ctx, flushBytes));
       let calls: Calls = ctx;
       for (let life = 0; life < 2; life++) {
-        await Promise.all(lanes.map((lane) => grow(ctx, calls, lane)));
+        await Promise.all(lanes.map((lane) => grow(ctx, lane)));
         // Killed while each of them sends on.
         const sending = lanes.map((lane) => beforeTheKill(lane.session.chunks(lane.sent, lane.rest(400 * KIB))));
         calls = await killAndStart(ctx);
@@ -114,12 +114,14 @@ export const uploadTests: readonly Test[] = [
     timeoutMs: 120_000,
     async run(ctx) {
       let calls: Calls = ctx;
+      const seen = { answered: 0, there: 0, absent: 0 };
       for (let life = 0; life < 2; life++) {
-        const commits = await committing(ctx, calls);
+        const commits = await committing(ctx, calls, life === 0 ? 8 : 40);
         calls = await killAndStart(ctx);
         for (const { key, data, ended } of commits) {
-          await ended;
+          const answer = await ended;
           const size = await sizeOf(calls, key);
+          seen[answer !== undefined ? "answered" : size !== undefined ? "there" : "absent"]++;
           if (size === undefined) continue;
           assert.equal(size, data.length, "a commit that was killed is visible with this size");
           assertSame(await readAll(calls, key), data, "a commit that was killed");
@@ -130,6 +132,8 @@ export const uploadTests: readonly Test[] = [
           if (made) assert.equal(size, made.data.length, "List after the kill: size");
         }
       }
+      const { answered, there, absent } = seen;
+      ctx.note(`killed after ${answered} answers; of the commits without one ${there} were there, ${absent} were not`);
     },
   },
   {
@@ -140,7 +144,7 @@ export const uploadTests: readonly Test[] = [
     async run(ctx) {
       let calls: Calls = ctx;
       for (let life = 0; life < 2; life++) {
-        const commits = await committing(ctx, calls);
+        const commits = await committing(ctx, calls, life === 0 ? 8 : 40);
         calls = await killAndStart(ctx);
         for (const { uploadId, key, data, ended } of commits) {
           await ended;
@@ -193,7 +197,7 @@ function newLane(ctx: Context, flushBytes: number): Lane {
 }
 
 /** Opens the lane's upload where it is new, sends, and flushes. */
-async function grow(ctx: Context, calls: Calls, lane: Lane): Promise<void> {
+async function grow(ctx: Context, lane: Lane): Promise<void> {
   const { session, uploadId, flushBytes } = lane;
   if (lane.told === -1) {
     await session.open({ uploadId, sender: newSender(ctx) });
@@ -209,7 +213,6 @@ async function grow(ctx: Context, calls: Calls, lane: Lane): Promise<void> {
     lane.told = Math.max(lane.told, persisted);
     if (received === lane.sent) break;
   }
-  void calls;
 }
 
 /** Opens the upload in the new life and takes up where it says. */
@@ -231,7 +234,7 @@ interface Committing {
 }
 
 /** Some uploads whose commits were just sent: the kill comes a moment later, each time another. */
-async function committing(ctx: Context, calls: Calls): Promise<Committing[]> {
+async function committing(ctx: Context, calls: Calls, withinMs: number): Promise<Committing[]> {
   const sizes = [100, 20 * KIB, 300 * KIB, 1200 * KIB, 2500 * KIB, 2500 * KIB];
   const ready = await Promise.all(
     sizes.map(async (size) => {
@@ -249,6 +252,6 @@ async function committing(ctx: Context, calls: Calls): Promise<Committing[]> {
     const sending = session.send({ commit: { key, size: data.length, digest: digestOf(data) } });
     return { uploadId, key, data, ended: beforeTheKill(sending.then(() => commitAnswer(session))) };
   });
-  await ctx.sleep(ctx.random.between(0, 25));
+  await ctx.sleep(ctx.random.between(0, withinMs));
   return commits;
 }
