@@ -152,8 +152,10 @@ class Calls:
         return call
 
     async def _abort(self, method: str, context: grpc.aio.ServicerContext, error: Exception) -> NoReturn:
-        if context.cancelled() or isinstance(error, grpc.aio.AbortError):
-            raise error
+        if context.cancelled() or isinstance(error, grpc.aio.BaseError):
+            # The transport spoke: nobody is there to be told.
+            self._log.debug("a caller has gone", exc_info=error, extra=fields(method=method))
+            raise asyncio.CancelledError from error
         known = of_service(error, method)
         if known.reason == "INTERNAL":
             self._log.error("a call failed", exc_info=error, extra=fields(method=method))

@@ -146,6 +146,7 @@ def of_service(error: BaseException, what: str) -> OutriggerError:
             return OutriggerError("BACKEND_DOWN", f"{what}: the service refuses these credentials")
         if "(temporary)" in text or "(persistent)" in text or isinstance(error, OSError):
             return OutriggerError("BACKEND_DOWN", f"{what}: {first_line(error)}")
+        return OutriggerError("INTERNAL", f"{what}: the service refuses: {first_line(error)}")
     return OutriggerError("INTERNAL", f"{what}: the driver met a fault of its own; its log has the cause")
 
 
