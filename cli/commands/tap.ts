@@ -57,6 +57,7 @@ async function tap(options: TapOptions): Promise<void> {
   const proxy = createProxy({
     ...dial,
     room: () => recorder?.room(),
+    dialled: saying(to),
     call(path, headers) {
       const method = methods().find((one) => one.path === path);
       return new SeenCall({ path, method, recorder: recorder?.next(), print: (line) => print(line) }, headers);
@@ -85,6 +86,16 @@ async function tap(options: TapOptions): Promise<void> {
     await listening.close();
     await recorder?.close();
   }
+}
+
+/** Says that the driver is away, and why, once for each reason; and that it is back. */
+function saying(to: string): (failure: Error | undefined) => void {
+  let last = "";
+  return (failure) => {
+    const now = failure === undefined ? "" : failure.message || failure.name;
+    if (now !== last) warn(now === "" ? `${to} is reached again` : `${to} cannot be reached: ${now}`);
+    last = now;
+  };
 }
 
 /** Resolves when the process is told to stop; rejects when its recording fails. */

@@ -35,6 +35,8 @@ export interface ProxyParts {
   call(path: string, headers: IncomingHttpHeaders): CallSeen;
   /** Resolves when what was seen is put away; `undefined`: it is. */
   room(): Promise<void> | undefined;
+  /** A connection to the driver was made: `undefined`; or could not be: why. */
+  dialled(failure: Error | undefined): void;
 }
 
 export interface Proxy {
@@ -66,11 +68,16 @@ export function createProxy(parts: ProxyParts): Proxy {
       settings: SETTINGS,
       maxSessionMemory: SESSION_MEMORY_MB,
     });
+    let reached = false;
     // What fails closes, and closing is what is passed on.
-    driver.on("error", () => undefined);
+    driver.on("error", (error) => {
+      if (!reached) parts.dialled(error);
+    });
     driver.once("close", () => socket.destroy());
     socket.once("close", () => driver.destroy());
     driver.once("remoteSettings", () => {
+      reached = true;
+      parts.dialled(undefined);
       if (socket.destroyed) return;
       sessions.once("session", (core) => join(core, driver, parts));
       // It was made without reading; what it reads from now on is the session's.

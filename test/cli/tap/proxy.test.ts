@@ -46,6 +46,7 @@ describe("the tap between core and driver", () => {
       dial: () => dial(port, "127.0.0.1"),
       call: () => ({ ...quiet, end: (_trailers, brokenBy) => ends.push(brokenBy) }),
       room: () => undefined,
+      dialled: () => {},
     });
     const core = connect(`http://127.0.0.1:${await listening(proxy.server)}`);
     core.on("error", () => {});
@@ -206,6 +207,7 @@ describe("the tap between core and driver", () => {
   it("says nothing to a core while the driver says nothing, and hangs up when it is not there", async () => {
     const silent = createTcpServer((socket) => socket.resume().on("error", () => {}));
     const port = await listening(silent);
+    const told: unknown[] = [];
     for (const [place, hangsUp] of [
       [port, false],
       [1, true],
@@ -215,6 +217,7 @@ describe("the tap between core and driver", () => {
         dial: () => dial(place, "127.0.0.1"),
         call: () => quiet,
         room: () => undefined,
+        dialled: (failure) => told.push(failure?.name),
       });
       const core = dial(await listening(proxy.server), "127.0.0.1");
       let heard = 0;
@@ -227,6 +230,7 @@ describe("the tap between core and driver", () => {
       core.destroy();
       await proxy.close();
     }
+    assert.deepEqual(told, ["Error"]);
     await new Promise((resolve) => silent.close(resolve));
   });
 
