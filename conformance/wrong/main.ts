@@ -43,7 +43,7 @@ async function main(): Promise<void> {
     habits,
     readOnly: values["read-only"],
     insecure: values.insecure,
-    ...(idleMs === undefined ? {} : { streamIdleMs: Number(idleMs) }),
+    ...(idleMs === undefined ? {} : { streamIdleMs: milliseconds("--stream-idle-ms", idleMs) }),
   });
   say(`listening on ${driver.address}`);
   const stop = () => {
@@ -52,6 +52,11 @@ async function main(): Promise<void> {
     void driver.close().finally(() => process.exit(0));
   };
   process.on("SIGTERM", stop).on("SIGINT", stop);
+}
+
+function milliseconds(flag: string, text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new Error(`${flag} ${text} is not a number of ms from 1`);
+  return Number(text);
 }
 
 try {
