@@ -4,6 +4,7 @@
  * exclusive.
  */
 import assert from "node:assert/strict";
+import { limits } from "../../proto/limits.ts";
 import type { Calls, Context, StoreKind, Test } from "../contract.ts";
 import { expectFault } from "../faults.ts";
 import { names } from "./key-sets.ts";
@@ -59,6 +60,9 @@ const ORDERED = [
 // "a-b" and "a-b/c" cannot both be in a store that refuses path-prefixes.
 const TRICKY = ORDERED.filter((name) => !ORDERED.some((other) => other.startsWith(`${name}/`)));
 
+/** As large a page as there is, said in so many words: that 0 means it is list.05's. */
+const ALL = limits.listItems;
+
 export function listTests(store: ListedStore): readonly Test[] {
   const { kind } = store;
 
@@ -99,10 +103,10 @@ export function listTests(store: ListedStore): readonly Test[] {
         const keys = TRICKY.map((name) => ctx.prefix + name);
         await store.put(ctx, ctx.random.shuffled(keys));
         await settle(ctx);
-        for (const limit of [0, 2, 5]) {
+        for (const limit of [ALL, 2, 5]) {
           const listed = await walk(ctx, ctx.prefix, limit);
           const relative = listed.map((key) => key.slice(ctx.prefix.length));
-          assert.deepEqual(relative, [...relative].sort(byBytes), `pages of ${limit || "any size"}`);
+          assert.deepEqual(relative, [...relative].sort(byBytes), `pages of ${limit}`);
         }
       },
     },
@@ -155,7 +159,7 @@ export function listTests(store: ListedStore): readonly Test[] {
         for (const name of prefixes) {
           for (const startAfter of ["", ctx.prefix, `${ctx.prefix}a-`, `${ctx.prefix}a/b-c`]) {
             const prefix = ctx.prefix + name;
-            const listed = await keysOf(ctx, { prefix, startAfter, limit: 0 });
+            const listed = await keysOf(ctx, { prefix, startAfter, limit: ALL });
             for (const key of listed) {
               assert.ok(key.startsWith(prefix), `under "${name}" comes "${key.slice(ctx.prefix.length)}"`);
             }
@@ -170,14 +174,14 @@ export function listTests(store: ListedStore): readonly Test[] {
         const keys = names(ctx.prefix, 40);
         await store.put(ctx, keys);
         await settle(ctx);
-        for (const limit of [0, 39, 40, 41, 7, 2]) {
-          assertOnce(await walk(ctx, ctx.prefix, limit), keys, `pages of ${limit || "any size"}`);
+        for (const limit of [ALL, 39, 40, 41, 7, 2]) {
+          assertOnce(await walk(ctx, ctx.prefix, limit), keys, `pages of ${limit}`);
         }
         // From the middle, and below a prefix that ends inside a component.
-        const late = await keysOf(ctx, { prefix: ctx.prefix, startAfter: `${keys[19]}x`, limit: 0 });
+        const late = await keysOf(ctx, { prefix: ctx.prefix, startAfter: `${keys[19]}x`, limit: ALL });
         assertOnce(late, keys.slice(20), "from between two keys");
         assertOnce(await walk(ctx, `${ctx.prefix}k001`, 4), keys.slice(10, 20), "below k001");
-        const before = await keysOf(ctx, { prefix: `${ctx.prefix}k002`, startAfter: ctx.prefix, limit: 0 });
+        const before = await keysOf(ctx, { prefix: `${ctx.prefix}k002`, startAfter: ctx.prefix, limit: ALL });
         assertOnce(before, keys.slice(20, 30), "below k002, from before it");
       },
     },
@@ -189,10 +193,10 @@ export function listTests(store: ListedStore): readonly Test[] {
         await store.put(ctx, keys);
         await settle(ctx);
         // Each from where it is due, so that a wrong order alone skips nothing.
-        const whole = await keysOf(ctx, { prefix: ctx.prefix, startAfter: "", limit: 0 });
+        const whole = await keysOf(ctx, { prefix: ctx.prefix, startAfter: "", limit: ALL });
         assertOnce(whole, keys, "in one page");
         for (const key of keys) {
-          const found = await keysOf(ctx, { prefix: key, startAfter: "", limit: 0 });
+          const found = await keysOf(ctx, { prefix: key, startAfter: "", limit: ALL });
           assertOnce(
             found,
             keys.filter((other) => other.startsWith(key)),
@@ -263,7 +267,7 @@ export function listTests(store: ListedStore): readonly Test[] {
         await store.put(ctx, [...keys, `${ctx.prefix}j`, `${ctx.prefix}l`]);
         await settle(ctx);
         const prefix = `${ctx.prefix}k`;
-        for (const limit of [1, 5, 11, 12, 13, 0]) {
+        for (const limit of [1, 5, 11, 12, 13, ALL]) {
           for (let from = -1; from < keys.length; from++) {
             const startAfter = from < 0 ? "" : (keys[from] ?? "");
             const { items, more } = await store.list(ctx, { prefix, startAfter, limit });
@@ -275,7 +279,7 @@ export function listTests(store: ListedStore): readonly Test[] {
           }
         }
         for (const nothing of [`${ctx.prefix}m`, `${ctx.prefix}k0000x`, `${ctx.prefix}k/`]) {
-          const { items, more } = await store.list(ctx, { prefix: nothing, startAfter: "", limit: 0 });
+          const { items, more } = await store.list(ctx, { prefix: nothing, startAfter: "", limit: ALL });
           assert.deepEqual([items.length, more], [0, false], `below ${nothing} there is nothing`);
         }
       },
@@ -286,7 +290,7 @@ export function listTests(store: ListedStore): readonly Test[] {
       async run(ctx) {
         const key = ctx.key("k");
         await store.put(ctx, [key]);
-        const page = (prefix: string, startAfter: string) => store.list(ctx, { prefix, startAfter, limit: 0 });
+        const page = (prefix: string, startAfter: string) => store.list(ctx, { prefix, startAfter, limit: ALL });
         for (const odd of [
           "/",
           "//",

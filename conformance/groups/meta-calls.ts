@@ -111,7 +111,7 @@ export async function texts(peer: MetaPeer, keys: readonly string[]): Promise<(s
 export async function listAll(
   peer: MetaPeer,
   prefix: string,
-  limit = 0,
+  limit: number = limits.listItems,
   betweenPages?: () => Promise<void>,
 ): Promise<Item[]> {
   const all: Item[] = [];

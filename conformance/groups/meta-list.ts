@@ -28,7 +28,11 @@ export const metaListTests: readonly Test[] = [
       await putMany(ctx, keys, ctx.random.bytes(250 * 1024), 10);
       const listed: string[] = [];
       for (let startAfter = "", more = true; more; ) {
-        const { response, sizeBytes } = await ctx.answer("meta.List", { prefix: ctx.prefix, startAfter, limit: 0 });
+        const { response, sizeBytes } = await ctx.answer("meta.List", {
+          prefix: ctx.prefix,
+          startAfter,
+          limit: limits.listItems,
+        });
         assert.ok(sizeBytes <= limits.messageBytes, `a page of ${sizeBytes} bytes`);
         const fresh = response.items.filter(({ key }) => key !== startAfter);
         assert.ok(fresh.length > 0 || !response.more, "an empty page says more");

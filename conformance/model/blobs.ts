@@ -68,12 +68,12 @@ export function blobStep(random: Random, weights: BlobWeights): BlobStep {
   if (kind < 0.6) return { call: "Stat", keys: some(5) };
   if (kind < 0.7) return { call: "Count", prefix: random.pick(BOUNDS) };
   const startAfter = random.next() < 0.5 ? "" : random.pick(BOUNDS);
-  return { call: "List", prefix: random.pick(BOUNDS), startAfter, limit: random.pick([0, 1, 2, 3, 1000]) };
+  return { call: "List", prefix: random.pick(BOUNDS), startAfter, limit: random.pick([1, 2, 3, 1000, 1000]) };
 }
 
 export function* simplerBlob(step: BlobStep): Iterable<BlobStep> {
   if (step.call === "List") {
-    if (step.limit !== 0) yield { ...step, limit: 0 };
+    if (step.limit !== 1000) yield { ...step, limit: 1000 };
     if (step.startAfter !== "") yield { ...step, startAfter: "" };
   }
   if ((step.call === "List" || step.call === "Count") && step.prefix !== "") yield { ...step, prefix: "" };

@@ -49,7 +49,7 @@ export function metaStep(random: Random, weights: MetaWeights): MetaStep {
     call: "List",
     prefix: random.pick(BOUNDS),
     startAfter: random.next() < 0.5 ? "" : random.pick(BOUNDS),
-    limit: random.pick([0, 1, 2, 3, 1000]),
+    limit: random.pick([1, 2, 3, 1000, 1000]),
   };
 }
 
@@ -68,7 +68,7 @@ function some<Value>(random: Random, values: readonly Value[], most: number): Va
 
 export function* simplerMeta(step: MetaStep): Iterable<MetaStep> {
   if (step.call === "List") {
-    if (step.limit !== 0) yield { ...step, limit: 0 };
+    if (step.limit !== 1000) yield { ...step, limit: 1000 };
     if (step.startAfter !== "") yield { ...step, startAfter: "" };
   }
   if ((step.call === "List" || step.call === "Count") && step.prefix !== "") yield { ...step, prefix: "" };

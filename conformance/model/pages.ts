@@ -43,11 +43,11 @@ export async function differenceOfPages<Item extends { readonly key: string }>(
   there: readonly string[],
 ): Promise<Item[]> {
   const pages = await list();
-  const words = `a listing of "${step.prefix}" after "${step.startAfter}", ${step.limit || "any number"} a page`;
+  const words = `a listing of "${step.prefix}" after "${step.startAfter}", ${step.limit} a page`;
   const relative = (key: string) => key.slice(prefix.length);
   let last = step.startAfter;
   for (const [index, { items, more }] of pages.entries()) {
-    if (items.length > (step.limit || 1000)) {
+    if (items.length > step.limit) {
       throw new Difference(`${store}.list.05`, `${words}: page ${index} has ${items.length} items`);
     }
     for (const key of items.map((item) => relative(item.key))) {
