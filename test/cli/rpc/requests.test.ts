@@ -1,13 +1,18 @@
 /** What is typed as a request, and which method is meant. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { durationMs, sizeBytes } from "../../../cli/option-values.ts";
-import { parseRequest } from "../../../cli/rpc/requests.ts";
+import { chunksOf, parseRequest, requestsFrom } from "../../../cli/rpc/requests.ts";
 import { findMethod, methods } from "../../../cli/rpc/schema.ts";
 import { details, listing } from "../../../cli/rpc/shape.ts";
 import { messageToJson } from "../../../cli/rpc/to-json.ts";
+import { Scope } from "../../helpers/processes.ts";
 import { newSeed } from "../../helpers/random.ts";
+import { tempFolder } from "../../helpers/temp.ts";
 
 const request = (method: string, json: string) => parseRequest(findMethod(method), json, "the request");
 
@@ -79,6 +84,34 @@ describe("a request typed as JSON", () => {
       const sent = type.encode(type.create(request("Read", `{"offset":"${offset}"}`))).finish();
       assert.deepEqual(messageToJson(type, type.decode(sent)), { key: "", offset, ifEtag: "" });
     }
+  });
+});
+
+describe("requests as lines", () => {
+  it("are taken one by one, empty lines left out, the wrong one named by its number", async () => {
+    const lines = ['{"flush":{}}\n\n{"chunk":{"off', 'set":0}}\r\n', '{"chunk":{"ofset":0}}'];
+    const taken: unknown[] = [];
+    await assert.rejects(async () => {
+      for await (const one of requestsFrom(Readable.from(lines), findMethod("Append"))) taken.push(one);
+    }, /chunk has no field "ofset": did you mean offset\?/);
+    const wanted: unknown[] = [{ flush: {} }, { chunk: { offset: "0" } }];
+    assert.deepEqual(taken, wanted);
+    await assert.rejects(async () => {
+      for await (const one of requestsFrom(Readable.from(["{}\nno"]), findMethod("Append"))) taken.push(one);
+    }, /line 2 is not JSON/);
+  });
+
+  it("of a file are its bytes from where the upload is", async (t) => {
+    const scope = new Scope();
+    t.after(scope.close);
+    const file = join(tempFolder(scope), "blob");
+    writeFileSync(file, "0123456789");
+    const chunks: unknown[] = [];
+    for await (const { chunk } of chunksOf(file, 4)) chunks.push(chunk);
+    assert.deepEqual(chunks, [{ offset: 4, data: Buffer.from("456789") }]);
+    await assert.rejects(async () => {
+      for await (const _ of chunksOf(file, 11));
+    }, /the upload holds 11 bytes already and .* only 10/);
   });
 });
 
