@@ -14,6 +14,7 @@ import { UnknownName } from "../../conformance/selection.ts";
 import { Wire } from "../../conformance/wire.ts";
 import { startDriver } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
+import { command, repository } from "../helpers/tools.ts";
 
 const scope = new Scope();
 let address = "";
@@ -234,6 +235,34 @@ describe("a run", () => {
       (await results).map(({ test, state }) => [test, state]),
       [["a.b.01", "failed"]],
     );
+  });
+
+  it("survives what nobody awaits: a floating rejection, and an error out of an event", {
+    timeout: 60_000,
+  }, async () => {
+    // In a process of its own: node:test takes such errors for its own.
+    const program = `
+      import { credentials } from "@grpc/grpc-js";
+      import { runKit } from "./conformance/runner.ts";
+      const test = (id, run) => ({ id, title: id, run });
+      const { groups } = await runKit({
+        targets: [{ address: "${address}", credentials: credentials.createInsecure() }],
+        seed: 1, version: "0", patienceMs: 2000,
+        groups: [{ name: "g", profile: "blob", summary: "", requires: {}, tests: [
+          test("a.b.01", async () => { Promise.reject(new Error("floating")); await new Promise(() => {}); }),
+          test("a.b.02", async () => { setImmediate(() => { throw new Error("thrown"); }); await new Promise(() => {}); }),
+          test("a.b.03", async () => {}),
+        ] }],
+      });
+      console.log(JSON.stringify(groups[0].tests.map((test) => [test.id, test.state, test.failure?.message])));`;
+    const { stdout } = await command(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
+      cwd: repository,
+    });
+    assert.deepEqual(JSON.parse(stdout), [
+      ["a.b.01", "failed", "floating"],
+      ["a.b.02", "failed", "thrown"],
+      ["a.b.03", "passed", null],
+    ]);
   });
 
   it("gives up a silence after the patience", async () => {
