@@ -64,7 +64,7 @@ export const listWrongs: readonly Wrong[] = [
   {
     name: "any-bound",
     does: "takes any text for prefix and start_after",
-    caughtBy: ["meta.list.04"],
+    caughtBy: ["blob.list.04", "meta.list.04"],
     beside: listing,
     changes: () => ({ fields: { bound() {} } }),
   },

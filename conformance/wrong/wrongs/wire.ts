@@ -1,6 +1,7 @@
 /** Wrong about what belongs to every call, and about who the driver is. */
 import { randomUUID } from "node:crypto";
 import { status as Code, Metadata } from "@grpc/grpc-js";
+import { hasReason, OutriggerError } from "../../../proto/errors.ts";
 import type { DescribeResponse } from "../../../proto/gen/outrigger/handshake/v1/DescribeResponse.ts";
 import { honest } from "../habits.ts";
 import type { Wrong } from "../wrongs.ts";
@@ -95,6 +96,20 @@ export const wireWrongs: readonly Wrong[] = [
           error.reason === "KEY_NOT_FOUND"
             ? { code: error.code, details: error.message, metadata: trailers }
             : honest.wire.status(error, trailers),
+      },
+    }),
+  },
+  {
+    name: "faults-of-its-own",
+    does: "gives INTERNAL for a key that is not there, and for what it does not claim",
+    caughtBy: ["blob.move.02", "blob.read.07", "blob.signurl.01"],
+    beside: ["blob.read.01", "blob.read.02", "blob.read.06", "blob.move.03", "blob.stat.01"],
+    changes: () => ({
+      wire: {
+        status(error, trailers) {
+          const blamed = hasReason(error, "KEY_NOT_FOUND", "CAPABILITY_MISSING");
+          return honest.wire.status(blamed ? new OutriggerError("INTERNAL", error.message) : error, trailers);
+        },
       },
     }),
   },
