@@ -11,4 +11,15 @@ import { resume } from "./resume.ts";
 import { uploads } from "./uploads.ts";
 
 // "calls" is the last: it looks back at every answer of the run.
-export const groups: readonly Group[] = [handshake, meta, blob, uploads, resume, replicas, fastPaths, noFastPaths, processGroup, calls];
+export const groups: readonly Group[] = [
+  handshake,
+  meta,
+  blob,
+  uploads,
+  resume,
+  replicas,
+  fastPaths,
+  noFastPaths,
+  processGroup,
+  calls,
+];

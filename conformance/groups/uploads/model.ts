@@ -4,7 +4,8 @@ import type { Test } from "../../contract.ts";
 import { Difference, ofRule } from "../../model/difference.ts";
 import { isShrinkable } from "../../model/meta.ts";
 import { search, tell } from "../../model/shrink.ts";
-import { runUploads, simplerUpload, type UploadStep, uploadStep } from "../../model/uploads.ts";
+import { simplerUpload, type UploadStep, uploadStep } from "../../model/upload-steps.ts";
+import { runUploads } from "../../model/uploads.ts";
 
 /** Of one rule's whole search, shrinking included. */
 const BUDGET_MS = 12_000;
