@@ -162,6 +162,7 @@ class Calls:
         elif known.reason in ("BACKEND_DOWN", "QUOTA", "THROTTLED", "STORED_CORRUPT"):
             self._log.warning(known.message, extra=fields(method=method, reason=known.reason))
         await context.abort(known.code, known.message, (("grpc-status-details-bin", known.details()),))
+        raise AssertionError("abort raises")
 
 
 def draining() -> OutriggerError:

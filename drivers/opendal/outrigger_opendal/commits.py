@@ -38,6 +38,8 @@ after all, both put the same bytes under the same key: nothing is lost but work.
 LOOK_S: Final = 0.25
 IN_FLIGHT_MS: Final = 20_000
 """How long after its not-after time a commit that was sent in time may still take effect: the service's own timeout."""
+_WITHOUT_EFFECT: Final = frozenset({"TOO_LATE", "KEY_EXISTS", "KEY_CONFLICT", "STORED_CORRUPT"})
+"""Errors of a commit after which it is certain that nothing of it will be seen."""
 _LOOKS: Final = 5
 """How often a commit looks again at a key that changes under it."""
 
@@ -84,10 +86,12 @@ class Commits:
         try:
             async with self._beating(held):
                 info = await self._place(held.parts, target)
-        except OutriggerError:
-            # An Open may have found this commit dead meanwhile.
-            with contextlib.suppress(OutriggerError):
-                await held.swap(open_state.changed())
+        except OutriggerError as error:
+            # Otherwise it may still take effect: it stays `committing`, and the next Open finishes it.
+            if error.reason in _WITHOUT_EFFECT:
+                # An Open may have found this commit dead meanwhile.
+                with contextlib.suppress(OutriggerError):
+                    await held.swap(open_state.changed())
             raise
         await self._end(held)
         return info
@@ -184,7 +188,7 @@ class Commits:
         except OutriggerError as error:
             if error.reason == "UPLOAD_FENCED":
                 return
-            if error.reason not in ("TOO_LATE", "KEY_EXISTS", "KEY_CONFLICT", "STORED_CORRUPT", "INVALID_KEY"):
+            if error.reason not in _WITHOUT_EFFECT:
                 raise
             self._log.warning("a commit whose process died could not be finished", exc_info=error)
             with contextlib.suppress(OutriggerError):

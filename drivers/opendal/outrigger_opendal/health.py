@@ -20,7 +20,7 @@ _CHECK_S: Final = 4.0
 _Status = health_pb2.HealthCheckResponse.ServingStatus
 
 
-class Health(health_pb2_grpc.HealthServicer):
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     def __init__(self, backend: Backend, log: logging.Logger) -> None:
         self._backend = backend
         self._log = log
@@ -70,13 +70,13 @@ class Health(health_pb2_grpc.HealthServicer):
         if service not in ("", BLOB):
             return None
         if self._draining.is_set():
-            return _Status.NOT_SERVING
+            return int(_Status.NOT_SERVING)
         if service == "":
-            return _Status.SERVING
+            return int(_Status.SERVING)
         async with self._asking:
             if time.monotonic() - self._asked_at >= _KEPT_S:
                 await self._ask()
-        return _Status.SERVING if self._usable else _Status.NOT_SERVING
+        return int(_Status.SERVING if self._usable else _Status.NOT_SERVING)
 
     async def _ask(self) -> None:
         try:

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from .errors import UsageError
 from .health import BLOB
 
-_WAIT_S = 4.0
+_WAIT_S = 4.8
 
 
 def probe(argv: Sequence[str], env: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
@@ -46,7 +46,8 @@ class Inbox:
     async def wait(self, owed: Awaitable[Value]) -> Value:
         """For something that the other side owes. @raise as `next`"""
         waiting = asyncio.ensure_future(owed)
-        await asyncio.wait({waiting, self._stopped}, timeout=self._idle_s, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {waiting, self._stopped}
+        await asyncio.wait(both, timeout=self._idle_s, return_when=asyncio.FIRST_COMPLETED)
         if self._stopped.done() or not waiting.done():
             waiting.cancel()
             self.check()
