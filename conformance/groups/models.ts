@@ -50,10 +50,10 @@ function metaModel(rule: string, title: string, weights: MetaWeights): Test {
   }));
 }
 
-function blobModel(rule: string, title: string, weights: BlobWeights): Test {
+function blobModel(rule: string, title: string, weights: BlobWeights & { readonly runs: number }): Test {
   return test(rule, "model", title, (ctx) => ({
-    runs: 10,
-    steps: 16,
+    runs: weights.runs,
+    steps: 20,
     generate: (random) => blobStep(random, weights),
     simpler: simplerBlob,
     run: (steps, attempt) => runBlobs(ctx, `${ctx.prefix}${attempt}/`, steps, ctx.limits("blob").listLagMs),
@@ -92,9 +92,10 @@ const changing: MetaWeights = { keys: 4, write: 85, get: 10, list: 3 };
 const looking: MetaWeights = { keys: 6, write: 45, get: 25, list: 20 };
 const listing: MetaWeights = { keys: 9, write: 35, get: 0, list: 55 };
 
-const altering: BlobWeights = { keys: 3, changes: 85 };
-const watching: BlobWeights = { keys: 4, changes: 50 };
-const paging: BlobWeights = { keys: 10, changes: 50 };
+const deciding = { keys: 3, changes: 90, runs: 16 };
+const altering = { keys: 3, changes: 85, runs: 8 };
+const watching = { keys: 4, changes: 50, runs: 8 };
+const paging = { keys: 10, changes: 50, runs: 8 };
 
 export const metaModelTests: readonly Test[] = [
   metaModel(
@@ -117,8 +118,8 @@ export const metaModelTests: readonly Test[] = [
 ];
 
 export const blobModelTests: readonly Test[] = [
-  blobModel("blob.put.03", "random Puts if_absent are taken or refused as by a plain map", altering),
-  blobModel("blob.put.04", "random Puts if_etag are taken or refused as by a plain map", altering),
+  blobModel("blob.put.03", "random Puts if_absent are taken or refused as by a plain map", deciding),
+  blobModel("blob.put.04", "random Puts if_etag are taken or refused as by a plain map", deciding),
   blobModel("blob.move.01", "random Moves leave what they leave in a plain map", altering),
   blobModel("blob.delete.02", "random Deletes leave what they leave in a plain map", altering),
   blobModel("blob.visible.02", "random Stats and Reads between changes see a plain map", watching),

@@ -27,15 +27,16 @@ const ABSENT = "";
 
 export function metaHistoryStep(random: Random): MetaHistoryStep {
   const client = random.between(0, HISTORY_CLIENTS - 1);
-  if (random.next() < 0.45) return { client };
-  const keys = random.shuffled(KEYS).slice(0, random.between(1, 2));
+  if (random.next() < 0.35) return { client };
+  // Mostly one key, and mostly conditions: what races is what meets.
+  const keys = random.next() < 0.7 ? KEYS.slice(0, 1) : random.shuffled(KEYS);
   return {
     client,
     write: keys.map((key) => {
-      const kind = random.pick(["put", "put", "delete", "check"] as const);
-      const condition = random.pick(["absent", "present", "etag", "etag"] as const);
+      const kind = random.pick(["put", "put", "put", "delete", "check"] as const);
+      const condition = random.pick(["absent", "absent", "etag", "etag", "present"] as const);
       // A Delete always has one: that of an absent key is meta.write.07's.
-      return { do: kind, key, ...(kind !== "put" || random.next() < 0.6 ? { if: condition } : {}) };
+      return { do: kind, key, ...(kind !== "put" || random.next() < 0.85 ? { if: condition } : {}) };
     }),
   };
 }
