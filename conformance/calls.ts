@@ -18,7 +18,8 @@ import type {
   Timers,
   UnaryCall,
 } from "./contract.ts";
-import type { Duplex, Sending, Wire } from "./wire.ts";
+import type { Sending, Wire } from "./wire.ts";
+import type { Duplex } from "./wire-streams.ts";
 
 /** How long a mutating call of the kit may still take effect after it was sent. */
 export const NOT_AFTER_MS = 60_000;
