@@ -50,6 +50,8 @@ export class BlobStore implements BlobDriver {
   readonly #nonces: Nonces;
   /** By etag, which names one content of one key. */
   readonly #digests = new Map<string, { readonly key: string; readonly digest: string }>();
+  /** Of names: how many were begun, and how many have not ended. */
+  readonly #changes = { begun: 0, underWay: 0 };
   #temporary = 0;
 
   constructor(deps: BlobStoreDeps) {
@@ -143,9 +145,11 @@ export class BlobStore implements BlobDriver {
     return onDisk(`counting ${prefix}`, async () => {
       const range = { prefix, startAfter: "" };
       const keys = merge(walk(this.#disk, BLOBS, `${BLOBS}/`, range), walk(this.#disk, OTHER_BLOBS, "", range));
+      const { begun, underWay } = this.#changes;
       let count = 0;
       for await (const _ of keys) count++;
-      return { count, exact: true };
+      // A walk is not one moment: a blob that was moved meanwhile is met twice, or never.
+      return { count, exact: underWay === 0 && this.#changes.begun === begun };
     });
   }
 
@@ -154,7 +158,7 @@ export class BlobStore implements BlobDriver {
       const path = blobPath(key);
       const folder = parentOf(path);
       if (!(await this.#folders.isPlain(folder))) return;
-      await this.#intents.during([folder], async () => {
+      await this.#renaming([folder], async () => {
         await this.#keys.run(key, async () => {
           call.assertInTime();
           try {
@@ -203,7 +207,7 @@ export class BlobStore implements BlobDriver {
             const found = await this.#look(source);
             if (found === undefined) throw keyNotFound(source);
             await this.#folders.ensure(parentOf(to));
-            await this.#intents.during([parentOf(from), parentOf(to)], async () => {
+            await this.#renaming([parentOf(from), parentOf(to)], async () => {
               call.assertInTime();
               await this.#disk.rename(from, to);
               await this.#disk.syncFolder(parentOf(to));
@@ -278,7 +282,7 @@ export class BlobStore implements BlobDriver {
       return this.#keys.run(target.key, async () => {
         const current = await this.#look(target.key);
         assertCondition(target.key, target.condition, current);
-        const facts = await this.#intents.during([folder], async () => {
+        const facts = await this.#renaming([folder], async () => {
           call.assertInTime();
           await this.#disk.rename(file.path, path);
           const [synced, seen] = await Promise.allSettled([this.#disk.syncFolder(folder), file.handle.facts()]);
@@ -290,6 +294,17 @@ export class BlobStore implements BlobDriver {
         return { info: this.#info(target.key, facts), moved: true };
       });
     });
+  }
+
+  /** Changes names in these folders. */
+  async #renaming<Result>(folders: readonly string[], work: () => Promise<Result>): Promise<Result> {
+    this.#changes.begun++;
+    this.#changes.underWay++;
+    try {
+      return await this.#intents.during(folders, work);
+    } finally {
+      this.#changes.underWay--;
+    }
   }
 
   /** While folders stay; what a failure leaves empty is taken away again. */
