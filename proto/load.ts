@@ -1,7 +1,7 @@
 /** The contract's services, loaded from the .proto files that lie beside this module (or beside it in `dist/`). */
 import { fileURLToPath } from "node:url";
 import { type GrpcObject, loadPackageDefinition } from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
+import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import type { ProtoGrpcType as BlobPackage } from "./gen/blob.ts";
 import type { ProtoGrpcType as HandshakePackage } from "./gen/handshake.ts";
 import type { ProtoGrpcType as HealthPackage } from "./gen/health.ts";
@@ -13,10 +13,14 @@ export const protoFolder = fileURLToPath(new URL("./", import.meta.url));
 
 export type Services = ReturnType<typeof loadServices>;
 
+/** What the .proto files say. Reads them. `keepCase`: fields under their own names, `if_absent`. */
+export function packageDefinition(how: { readonly keepCase?: boolean } = {}): PackageDefinition {
+  return loadSync([...protoFiles], { ...loaderOptions, ...how, includeDirs: [protoFolder] });
+}
+
 /** Service definitions and clients of every API. Reads the files: call it once and keep the answer. */
 export function loadServices() {
-  const definition = loadSync([...protoFiles], { ...loaderOptions, includeDirs: [protoFolder] });
-  const loaded = loadPackageDefinition(definition) as GrpcObject &
+  const loaded = loadPackageDefinition(packageDefinition()) as GrpcObject &
     HandshakePackage &
     BlobPackage &
     MetaPackage &

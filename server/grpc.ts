@@ -15,6 +15,7 @@ import { type ActiveCall, createCalls } from "./grpc-calls.ts";
 import { Health } from "./health.ts";
 import type { Instruments } from "./instruments.ts";
 import { openReceiveWindow, RECEIVE_WINDOW_BYTES } from "./receive-window.ts";
+import { addReflection } from "./reflection.ts";
 
 export interface GrpcServerOptions {
   readonly driver: Driver;
@@ -83,6 +84,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   });
 
   const services = contract();
+  const served = ["grpc.health.v1.Health"];
   addService(services.handshake.service, "handshake");
   if (driver.blob !== undefined) addService(withOwnCodec(services.blob.service as ServiceDefinition), "blob");
   if (driver.meta !== undefined) addService(services.meta.service, "meta");
@@ -91,9 +93,11 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     List: health.list(),
     Watch: health.watch(),
   });
+  addReflection(server, served);
 
   function addService(service: object, api: string): void {
     const implementation: Record<string, UntypedHandleCall> = {};
+    served.push(`outrigger.${api}.v1.${api.charAt(0).toUpperCase()}${api.slice(1)}Service`);
     for (const [name, method] of Object.entries(service as ServiceDefinition)) {
       const full = `${api}.${name}` as AnyMethod;
       implementation[name] = (

@@ -32,7 +32,7 @@ const everything = [
 const rules: Readonly<Record<string, Rule>> = {
   proto: { folders: [], packages: ["@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"] },
   client: { folders: ["proto"], packages: wire },
-  server: { folders: ["proto"], packages: [...wire, "prom-client", "yaml", "zod"] },
+  server: { folders: ["proto"], packages: [...wire, "@grpc/reflection", "prom-client", "yaml", "zod"] },
   drivers: { folders: ["server", "proto"], packages: [...wire, "zod", "sorted-btree"] },
   registry: { folders: ["client", "proto"], packages: "any" },
   conformance: { folders: ["proto", "client/grpc"], packages: "any" },
