@@ -16,6 +16,14 @@ function claiming(described: DescribeResponse, capability: string): DescribeResp
   return { ...described, stores };
 }
 
+function notClaiming(honestly: DescribeResponse, capability: string): DescribeResponse {
+  const stores = honestly.stores.map((store) => ({
+    ...store,
+    capabilities: store.capabilities.filter((claimed) => claimed !== capability),
+  }));
+  return { ...honestly, stores };
+}
+
 export const wireWrongs: readonly Wrong[] = [
   {
     name: "store-ignored",
@@ -135,6 +143,13 @@ export const wireWrongs: readonly Wrong[] = [
     caughtBy: ["handshake.describe.03"],
     beside: ["handshake"],
     changes: () => ({ wire: { describe: (honestly) => claiming(honestly, "SIGN_URL") } }),
+  },
+  {
+    name: "unclaimed-local-file",
+    does: "says where files lie without claiming LOCAL_FILE",
+    caughtBy: ["blob.locatefile.01"],
+    beside: ["handshake", "blob.stat", "blob.signurl.01"],
+    changes: () => ({ wire: { describe: (honestly) => notClaiming(honestly, "LOCAL_FILE") } }),
   },
   {
     name: "two-stores-of-a-kind",
