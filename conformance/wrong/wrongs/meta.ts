@@ -42,6 +42,24 @@ export const metaWrongs: readonly Wrong[] = [
     }),
   },
   {
+    name: "absent-not-deleted",
+    does: "refuses to delete a key that is not there",
+    caughtBy: ["meta.write.07"],
+    beside: ["meta.get", "meta.list", "meta.write.06"],
+    changes: () => ({
+      meta: {
+        async write(operations, steps) {
+          const strict = operations.map((operation) =>
+            operation.action === "delete" && operation.condition === undefined
+              ? { ...operation, condition: "ifPresent" as const, ifPresent: {} }
+              : operation,
+          );
+          return steps.checkAndApply(strict);
+        },
+      },
+    }),
+  },
+  {
     name: "half-write-seen",
     does: "reads a Get's keys one after another, while Writes go on",
     caughtBy: ["meta.get.03"],
