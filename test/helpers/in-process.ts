@@ -192,7 +192,7 @@ function overTheWire(error: unknown): unknown {
 function signalOf({ signal, deadlineMs }: TransportCall): AbortSignal {
   const signals = [
     ...(signal === undefined ? [] : [signal]),
-    ...(deadlineMs === undefined ? [] : [AbortSignal.timeout(deadlineMs)]),
+    ...(deadlineMs === undefined ? [] : [AbortSignal.timeout(Math.ceil(deadlineMs))]),
   ];
   return signals.length === 0 ? new AbortController().signal : AbortSignal.any(signals);
 }
