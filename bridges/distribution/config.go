@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -85,17 +86,24 @@ func ParseConfig(values map[string]any) (Config, error) {
 	if config.Blobs == "" {
 		p.fail(fmt.Errorf("%s.blobs is missing: write the address of an Outrigger driver, such as unix:///run/outrigger/driver.sock", p.where))
 	}
-	for key, address := range map[string]string{"blobs": config.Blobs, "meta": config.Meta} {
-		if address != "" && !addressPattern.MatchString(address) {
-			p.fail(fmt.Errorf("%s.%s: %q is not an address: write unix:///path/driver.sock, host:port or dns:///name:port", p.where, key, address))
-		}
-	}
-	for key, id := range map[string]string{"blobsid": config.BlobsID, "metaid": config.MetaID} {
-		if id != "" && !uuidPattern.MatchString(id) {
-			p.fail(fmt.Errorf("%s.%s: %q is not a store id: those are UUIDs, `outrigger describe ADDR` shows them", p.where, key, id))
-		}
-	}
+	// In this order: the address of the metadata may be that of the blobs, and the key that was written is to be named.
+	p.checkAddress("blobs", config.Blobs)
+	p.checkAddress("meta", config.Meta)
+	p.checkID("blobsid", config.BlobsID)
+	p.checkID("metaid", config.MetaID)
 	return config, p.end()
+}
+
+func (p *parameters) checkAddress(key, address string) {
+	if address != "" && !addressPattern.MatchString(address) {
+		p.fail(fmt.Errorf("%s.%s: %q is not an address: write unix:///path/driver.sock, host:port or dns:///name:port", p.where, key, address))
+	}
+}
+
+func (p *parameters) checkID(key, id string) {
+	if id != "" && !uuidPattern.MatchString(id) {
+		p.fail(fmt.Errorf("%s.%s: %q is not a store id: those are UUIDs, `outrigger describe ADDR` shows them", p.where, key, id))
+	}
 }
 
 func (p *parameters) fail(err error) {
@@ -106,7 +114,7 @@ func (p *parameters) fail(err error) {
 
 // end names a key that nothing asked for, unless something else was wrong before.
 func (p *parameters) end() error {
-	for key := range p.values {
+	for _, key := range slices.Sorted(maps.Keys(p.values)) {
 		if !slices.Contains(p.known, key) {
 			slices.Sort(p.known)
 			p.fail(fmt.Errorf("%s.%s is unknown: there are %s", p.where, key, strings.Join(p.known, ", ")))

@@ -22,7 +22,7 @@ func TestConfig(t *testing.T) {
 		says   string
 	}{
 		{map[string]any{}, "storage.outrigger.blobs is missing"},
-		{map[string]any{"blobs": "localhost"}, `"localhost" is not an address`},
+		{map[string]any{"blobs": "localhost"}, `blobs: "localhost" is not an address`},
 		{map[string]any{"blobs": 7}, "7 is not a text"},
 		{map[string]any{"blobs": "unix:///x", "meta": "/x"}, `meta: "/x" is not an address`},
 		{map[string]any{"blobs": "unix:///x", "rootdirectory": "/x"}, "rootdirectory is unknown: there are blobs, blobsid,"},
