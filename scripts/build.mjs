@@ -20,6 +20,9 @@ function compiler() {
 }
 
 try {
+  // Their types.
+  const sdks = spawnSync(process.execPath, [join(root, "scripts/sdks.mjs")], { stdio: "inherit" });
+  if (sdks.status !== 0) throw new Error("the drivers' SDKs are not there: nothing was built");
   const { status } = spawnSync(
     process.execPath,
     [compiler(), "-p", join(root, "tsconfig.build.json"), "--outDir", fresh],

@@ -18,6 +18,11 @@ export const goPrograms = {
     version: "v1.6.2",
     program: "protoc-gen-go-grpc",
   },
+  "fake-gcs-server": {
+    module: "github.com/fsouza/fake-gcs-server",
+    version: "v1.56.1",
+    program: "fake-gcs-server",
+  },
   // A real S3 server, with conditional writes.
   versitygw: { module: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0", program: "versitygw" },
 } as const;
@@ -56,6 +61,26 @@ export const debianPrograms = {
   debootstrap: "debootstrap",
   htpasswd: "apache2-utils",
   "docker-registry": "docker-registry",
+  "redis-server": "redis-server",
 } as const;
 
 export type DebianProgram = keyof typeof debianPrograms;
+
+/** npm programs, each with an installation of its own: large, and needed by one driver's tests. */
+export const npmPrograms = {
+  azurite: { packages: ["azurite@3.36.0"], program: "node_modules/.bin/azurite-blob" },
+} as const;
+
+export type NpmProgram = keyof typeof npmPrograms;
+
+/** Java programs by Maven coordinates: all their jars in one folder, which is what `findTool` gives. */
+export const mavenPrograms = {
+  "dynamodb-local": { artifact: "com.amazonaws:DynamoDBLocal:2.6.0" },
+} as const;
+
+export type MavenProgram = keyof typeof mavenPrograms;
+
+/** Drivers with a package.json of their own. */
+export const sdkDrivers = ["azure", "dynamodb", "gcs", "lmdb", "redis", "s3"] as const;
+
+export type SdkDriver = (typeof sdkDrivers)[number];

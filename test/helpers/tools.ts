@@ -22,17 +22,31 @@ import {
   debianPrograms,
   type GoProgram,
   goPrograms,
+  type MavenProgram,
+  mavenPrograms,
+  type NpmProgram,
+  npmPrograms,
   type OwnGoProgram,
   type OwnGoSource,
   ownGoPrograms,
   type PythonEnvironment,
   pythonEnvironments,
+  type SdkDriver,
+  sdkDrivers,
 } from "./tool-versions.ts";
 
 export const repository = fileURLToPath(new URL("../../", import.meta.url));
 const goMetaFolder = join(repository, "test/interop/go-meta");
 
-export type Tool = DebianProgram | GoProgram | OwnGoProgram | PythonEnvironment | "go-meta";
+export type Tool =
+  | DebianProgram
+  | GoProgram
+  | OwnGoProgram
+  | PythonEnvironment
+  | NpmProgram
+  | MavenProgram
+  | `${SdkDriver}-sdk`
+  | "go-meta";
 
 /** Kept between runs and shared by clones: what lies here is named by its version or its sources' hash. */
 function cacheFolder(): string {
@@ -45,6 +59,9 @@ export function findTool(tool: Tool): string | undefined {
   if (isGoProgram(tool)) return existing(goProgramPath(tool));
   if (isOwnGoProgram(tool)) return existing(ownGoProgramPath(tool));
   if (isPythonEnvironment(tool)) return existing(pythonPath(tool));
+  if (isNpmProgram(tool)) return existing(npmProgramPath(tool));
+  if (isMavenProgram(tool)) return existing(mavenPath(tool));
+  if (isSdk(tool)) return existing(sdkPath(tool));
   return findOnPath(tool);
 }
 
@@ -75,6 +92,32 @@ function isOwnGoProgram(name: string): name is OwnGoProgram {
 
 function isPythonEnvironment(name: string): name is PythonEnvironment {
   return Object.hasOwn(pythonEnvironments, name);
+}
+
+function isNpmProgram(name: string): name is NpmProgram {
+  return Object.hasOwn(npmPrograms, name);
+}
+
+function isMavenProgram(name: string): name is MavenProgram {
+  return Object.hasOwn(mavenPrograms, name);
+}
+
+function isSdk(name: string): name is `${SdkDriver}-sdk` {
+  return sdkDrivers.some((driver) => name === `${driver}-sdk`);
+}
+
+function npmProgramPath(name: NpmProgram): string {
+  const { packages, program } = npmPrograms[name];
+  return join(cacheFolder(), packages.join("+").replaceAll(/[@/]/g, "-"), program);
+}
+
+/** The folder of its jars. */
+function mavenPath(name: MavenProgram): string {
+  return join(cacheFolder(), mavenPrograms[name].artifact.replaceAll(":", "-"), "jars");
+}
+
+function sdkPath(name: `${SdkDriver}-sdk`): string {
+  return join(repository, "drivers", name.slice(0, -"-sdk".length), "node_modules");
 }
 
 function findOnPath(
@@ -139,7 +182,72 @@ export async function bringTools(say: (line: string) => void): Promise<Brought[]
   const python: Brought[] = [];
   for (const name of Object.keys(pythonEnvironments) as PythonEnvironment[])
     python.push(await attempt(name, () => bringPython(name, say)));
-  return [...(await bringDebianPrograms(say)), ...(await bringGoPrograms(say)), ...python];
+  return [
+    ...(await bringDebianPrograms(say)),
+    ...(await bringGoPrograms(say)),
+    ...python,
+    ...(await bringSdks(say)),
+    ...(await bringServers(say)),
+  ];
+}
+
+/** What the drivers themselves need, as `npm run sdks` does. */
+async function bringSdks(say: (line: string) => void): Promise<Brought[]> {
+  const brought: Brought[] = [];
+  for (const driver of sdkDrivers) {
+    brought.push(
+      await attempt(`${driver}-sdk`, async () => {
+        if (findTool(`${driver}-sdk`) === undefined) say(`installing ${driver}-sdk`);
+        await command(process.execPath, ["scripts/sdks.mjs", driver], { cwd: repository, timeoutMs: 300_000 });
+      }),
+    );
+  }
+  return brought;
+}
+
+/** Servers that stand for a vendor's: not Go's and not Debian's. */
+async function bringServers(say: (line: string) => void): Promise<Brought[]> {
+  const brought: Brought[] = [];
+  for (const name of Object.keys(npmPrograms) as NpmProgram[]) {
+    brought.push(await attempt(name, () => bringNpmProgram(name, say)));
+  }
+  for (const name of Object.keys(mavenPrograms) as MavenProgram[]) {
+    brought.push(await attempt(name, () => bringMavenProgram(name, say)));
+  }
+  return brought;
+}
+
+async function bringNpmProgram(name: NpmProgram, say: (line: string) => void): Promise<void> {
+  const { packages, program } = npmPrograms[name];
+  const path = npmProgramPath(name);
+  if (existsSync(path)) return;
+  say(`installing ${packages.join(", ")}`);
+  const top = path.slice(0, -program.length - 1);
+  // Its engines field asks for more than it needs.
+  const npm = ["install", "--no-audit", "--no-fund", "--no-save", "--omit=dev", "--prefix", ".", ...packages];
+  await intoCache(join(top, "node_modules"), (folder) =>
+    command("npm", npm, { cwd: folder, timeoutMs: 600_000, env: { npm_config_engine_strict: "false" } }),
+  );
+}
+
+async function bringMavenProgram(name: MavenProgram, say: (line: string) => void): Promise<void> {
+  const { artifact } = mavenPrograms[name];
+  const path = mavenPath(name);
+  if (existsSync(path)) return;
+  const maven = findOnPath("mvn");
+  if (maven === undefined || findOnPath("java") === undefined) throw new Error("there is no java and mvn");
+  say(`fetching ${artifact}`);
+  const [groupId, artifactId, version] = artifact.split(":");
+  await intoCache(path, async (folder) => {
+    writeFileSync(
+      join(folder, "pom.xml"),
+      `<project><modelVersion>4.0.0</modelVersion><groupId>t</groupId><artifactId>t</artifactId><version>1</version>
+       <dependencies><dependency><groupId>${groupId}</groupId><artifactId>${artifactId}</artifactId>
+       <version>${version}</version></dependency></dependencies></project>`,
+    );
+    const copy = ["-q", "-B", "dependency:copy-dependencies", `-DoutputDirectory=${join(folder, "jars")}`];
+    await command(maven, copy, { cwd: folder, timeoutMs: 600_000 });
+  });
 }
 
 /** A virtual environment with the pinned packages. */

@@ -1,6 +1,7 @@
 /** Which tests belong together: by folder, from the quickest to the slowest. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { sdkDrivers } from "../helpers/tool-versions.ts";
 import { repository } from "../helpers/tools.ts";
 
 export interface Group {
@@ -21,6 +22,8 @@ export interface Group {
 const folders: Readonly<Record<string, string | readonly string[]>> = {
   go: ["interop/", "drivers/bolt/", "bridges/"],
   python: "drivers/opendal/",
+  backends: sdkDrivers.map((driver) => `drivers/${driver}/`),
+  pairs: "pairs/",
   conformance: ["conformance/kit-drivers", "conformance/kit-hostile", "conformance/wrong"],
   guides: "guides/",
   e2e: "e2e/",
@@ -62,6 +65,10 @@ export const groups: readonly Group[] = [
   group("go", { timeoutMs: 600_000 }),
   // The kit on a real S3 server, over kills: long, but mostly it waits.
   group("python", { timeoutMs: 600_000 }),
+  // Each vendor's driver against a real server: mostly they wait for kills and restarts.
+  group("backends", { timeoutMs: 900_000, concurrency: 3 }),
+  // The registry over pairs of stores, copies and moves between them.
+  group("pairs", { timeoutMs: 900_000 }),
   // The kit against drivers of this package, wrong ones, and what is no driver at all.
   group("conformance", { timeoutMs: 600_000, needsTools: false }),
   // Guides followed word for word: they install what they name, and mostly wait for the kit.
