@@ -1,5 +1,6 @@
-# Targets: registry, driver-filesystem, driver-memory, driver-bolt, driver-opendal, conformance (the kit), outrigger (the whole
-# command; the default).
+# Targets: registry; driver-filesystem, driver-memory; driver-s3, driver-azure, driver-gcs; driver-redis, driver-dynamodb,
+# driver-lmdb; driver-mirror, driver-shard, driver-cache; driver-bolt, driver-opendal; conformance (the kit); outrigger (the
+# whole command without vendors' SDKs; the default).
 #   docker build -t outrigger/registry --target registry .
 ARG BASE=node:24-slim
 ARG GO_BASE=golang:1.26
@@ -12,7 +13,8 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
 RUN node scripts/build.mjs \
  && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
- && node scripts/trim-modules.mjs
+ && node scripts/trim-modules.mjs \
+ && for modules in drivers/*/node_modules; do node scripts/trim-modules.mjs "$modules"; done
 
 # Compiled JavaScript and what it needs at run time. Nothing in it is written to: run it with a read-only root filesystem.
 FROM ${BASE} AS common
@@ -49,6 +51,69 @@ ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
 VOLUME ["/run/outrigger"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
 ENTRYPOINT ["outrigger", "driver", "memory"]
+
+# Each with its vendor's SDK and no other's. Their data lies elsewhere: they need no volume but the socket's, and their
+# settings come as OUTRIGGER_* variables.
+FROM common AS driver-s3
+COPY --from=build /src/drivers/s3/node_modules /app/dist/drivers/s3/node_modules
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "s3"]
+
+FROM common AS driver-azure
+COPY --from=build /src/drivers/azure/node_modules /app/dist/drivers/azure/node_modules
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "azure"]
+
+FROM common AS driver-gcs
+COPY --from=build /src/drivers/gcs/node_modules /app/dist/drivers/gcs/node_modules
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "gcs"]
+
+FROM common AS driver-redis
+COPY --from=build /src/drivers/redis/node_modules /app/dist/drivers/redis/node_modules
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "redis"]
+
+FROM common AS driver-dynamodb
+COPY --from=build /src/drivers/dynamodb/node_modules /app/dist/drivers/dynamodb/node_modules
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "dynamodb"]
+
+FROM common AS driver-lmdb
+COPY --from=build /src/drivers/lmdb/node_modules /app/dist/drivers/lmdb/node_modules
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/data", "/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "lmdb", "--folder", "/data"]
+
+# Over other drivers.
+FROM common AS driver-mirror
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "mirror"]
+
+FROM common AS driver-shard
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "shard"]
+
+FROM common AS driver-cache
+ENV OUTRIGGER_LISTEN=unix:///run/outrigger/driver.sock
+VOLUME ["/run/outrigger"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["outrigger", "health"]
+ENTRYPOINT ["outrigger", "driver", "cache"]
 
 FROM ${GO_BASE} AS driver-bolt-build
 WORKDIR /src

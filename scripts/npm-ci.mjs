@@ -12,7 +12,7 @@ function modifiedMs(path) {
 export function npmCi(folder) {
   const installed = modifiedMs(join(folder, "node_modules/.package-lock.json"));
   if (installed >= modifiedMs(join(folder, "package-lock.json"))) return true;
-  const { status } = spawnSync("npm", ["ci", "--no-fund", "--no-audit"], {
+  const { status } = spawnSync("npm", ["ci", "--ignore-scripts", "--no-fund", "--no-audit"], {
     cwd: folder,
     stdio: ["ignore", "ignore", "inherit"],
   });
