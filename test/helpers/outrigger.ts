@@ -23,8 +23,11 @@ export function launchOutrigger(name: string, args: readonly string[], options: 
 }
 
 /** `outrigger <args>`, run to its end. @throws Error with its last words when it fails */
-export function runOutrigger(args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
-  return command(process.execPath, [...outrigger, ...args], { cwd: repository });
+export function runOutrigger(
+  args: readonly string[],
+  options: ProcessEnvironment = {},
+): Promise<{ stdout: string; stderr: string }> {
+  return command(process.execPath, [...outrigger, ...args], { cwd: repository, ...options });
 }
 
 export interface DriverOptions extends ProcessEnvironment {
