@@ -1,0 +1,148 @@
+/** Everything of a blob store but its uploads: keys are names, and private names are nowhere to be seen. */
+import type { Logger } from "pino";
+import { hasReason, OutriggerError } from "../../proto/errors.ts";
+import { isKey } from "../../proto/keys.ts";
+import type { BlobDriver, BlobInfo, CallContext, Condition, PageRequest } from "../contract.ts";
+import { eachAtOnce } from "./at-once.ts";
+import type { ObjectFacts, ObjectStore, RequestHow } from "./contract.ts";
+import { conditionLost, holds } from "./holds.ts";
+import { AFTER_PRIVATE } from "./names.ts";
+
+const HEADS_AT_ONCE = 32;
+/** How often a request with a condition is looked after and repeated when its answer was lost. */
+const LOOKS = 3;
+/** How often a move begins anew when its source was overwritten under it. */
+const MOVES = 5;
+
+type Blobs = Pick<BlobDriver, "check" | "stat" | "read" | "list" | "delete" | "put" | "move" | "signUrl">;
+
+export function createBlobs(store: ObjectStore, log: Logger): Blobs {
+  return {
+    check: (signal) => store.check(signal),
+
+    async stat(keys, { signal }) {
+      const found: (BlobInfo | undefined)[] = [];
+      await eachAtOnce(HEADS_AT_ONCE, keys.entries(), async ([index, key]) => {
+        const facts = await store.head(key, signal);
+        found[index] = facts && infoOf(facts);
+      });
+      return keys.map((_, index) => found[index]);
+    },
+
+    async read(key, range, { signal }) {
+      const { facts, ...bytes } = await store.read(key, range, signal);
+      return {
+        info: infoOf(facts),
+        startBytes: bytes.startBytes,
+        lengthBytes: bytes.lengthBytes,
+        body: bytes.body,
+        cancel: () => bytes.cancel(),
+      };
+    },
+
+    list: (request, { signal }) => listKeys(store, request, signal),
+
+    delete: (key, call) => store.delete(key, undefined, howOf(call)),
+
+    put: (key, data, condition, call) => put(store, key, data, condition, call),
+
+    move: (source, destination, call) => move(store, source, destination, call, log),
+
+    ...(store.signUrl === undefined ? {} : { signUrl: (key, ttlMs) => signed(store, key, ttlMs) }),
+  };
+}
+
+export function infoOf({ name, sizeBytes, etag, modifiedMs, digests }: ObjectFacts): BlobInfo {
+  return { key: name, sizeBytes, etag, modifiedMs, digests };
+}
+
+export function howOf({ signal, assertInTime }: CallContext): RequestHow {
+  return { signal, assertInTime: () => assertInTime() };
+}
+
+/** Names that are no keys are somebody else's, or this driver's own. */
+async function listKeys(store: ObjectStore, request: PageRequest, signal: AbortSignal) {
+  let startAfter = request.startAfter > AFTER_PRIVATE ? request.startAfter : AFTER_PRIVATE;
+  for (;;) {
+    const { items, more } = await store.list({ ...request, startAfter }, signal);
+    const last = assertAscending(store, items, startAfter);
+    const keys = items.filter(({ name }) => isKey(name) && name.startsWith(request.prefix));
+    if (keys.length > 0 || !more || last === undefined)
+      return { items: keys.map(infoOf), more: more && keys.length > 0 };
+    startAfter = last;
+  }
+}
+
+/** [blob.list.01] A backend that gives a page twice must not make a listing that never ends. */
+function assertAscending(store: ObjectStore, items: readonly ObjectFacts[], startAfter: string): string | undefined {
+  let last = startAfter;
+  for (const { name } of items) {
+    if (name <= last) {
+      throw new OutriggerError(
+        "BACKEND_DOWN",
+        `${store.place} lists ${name} after ${last}: its listing is out of order`,
+      );
+    }
+    last = name;
+  }
+  return items.length === 0 ? undefined : last;
+}
+
+async function put(
+  store: ObjectStore,
+  key: string,
+  data: Uint8Array,
+  condition: Condition | undefined,
+  call: CallContext,
+): Promise<BlobInfo> {
+  const options = condition === undefined ? {} : { condition };
+  for (let look = 1; ; look++) {
+    try {
+      return infoOf(await store.put(key, data, options, howOf(call)));
+    } catch (error) {
+      if (condition === undefined || look > LOOKS) throw error;
+      const lost = hasReason(error, "BACKEND_DOWN");
+      // After an answer that was lost, a condition that does not hold may be this very request's work.
+      if (!lost && (look === 1 || !conditionLost(error))) throw error;
+      const there = await holds(store, key, { sizeBytes: data.length, data }, call.signal);
+      if (there !== undefined) return infoOf(there);
+      if (!lost) throw error;
+    }
+  }
+}
+
+/** [blob.move.01] Copied, then deleted: who reads the destination sees one change. */
+async function move(
+  store: ObjectStore,
+  source: string,
+  destination: string,
+  call: CallContext,
+  log: Logger,
+): Promise<BlobInfo> {
+  for (let attempt = 1; ; attempt++) {
+    const from = await store.head(source, call.signal);
+    if (from === undefined) throw new OutriggerError("KEY_NOT_FOUND", `there is no key ${source}`);
+    try {
+      const [digest] = from.digests;
+      const info = await store.copy(from, destination, digest === undefined ? {} : { digest }, howOf(call));
+      await takeAway(store, from, call, log);
+      return infoOf(info);
+    } catch (error) {
+      if (!hasReason(error, "ETAG_MISMATCH") || attempt === MOVES) throw error;
+    }
+  }
+}
+
+async function takeAway(store: ObjectStore, from: ObjectFacts, call: CallContext, log: Logger): Promise<void> {
+  try {
+    await store.delete(from.name, { ifEtag: from.etag }, howOf(call));
+  } catch (error) {
+    if (!hasReason(error, "ETAG_MISMATCH")) throw error;
+    log.info({ key: from.name }, "a blob was overwritten while it was moved: the newer one stays");
+  }
+}
+
+function signed(store: ObjectStore, name: string, ttlMs: number) {
+  if (store.signUrl === undefined) throw new OutriggerError("CAPABILITY_MISSING", "this store signs no URLs");
+  return store.signUrl(name, ttlMs);
+}
