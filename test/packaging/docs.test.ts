@@ -36,6 +36,23 @@ test("generated pages are those of the sources", () => {
   }
 });
 
+test("every driver has a page with its promises, costs and permissions, and a target of the Dockerfile", () => {
+  const names = readdirSync(join(repository, "drivers"), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(repository, "drivers", entry.name, "README.md")))
+    .map((entry) => entry.name);
+  assert.ok(names.length >= 4);
+  const dockerfile = read("Dockerfile");
+  for (const name of names) {
+    const page = read(`docs/reference/drivers/${name}.md`);
+    for (const heading of ["Guarantees, and what breaks them", "Costs", "Permissions"])
+      assert.ok(page.includes(`\n## ${heading}\n`), `${name}.md has no section "${heading}"`);
+    assert.match(dockerfile, new RegExp(`^FROM \\S+ AS driver-${name}$`, "m"));
+    const sdk = existsSync(join(repository, "drivers", name, "package.json"));
+    const copied = dockerfile.includes(`/src/drivers/${name}/node_modules /app/dist/drivers/${name}/node_modules`);
+    assert.equal(copied, sdk, name);
+  }
+});
+
 test("every relative link of every page leads somewhere", () => {
   const pages = [
     ...readdirSync(repository).filter((name) => name.endsWith(".md")),
