@@ -7,6 +7,8 @@ import { escapeName, isName, isTag, unescapeName } from "./names.ts";
 
 const ROOT = "docker/registry/v2";
 
+/** Prefix of all bytes under a digest, in the blob store. */
+export const blobsPrefix = `${ROOT}/blobs/`;
 /** Prefix of all link facts. */
 export const repositoriesPrefix = `${ROOT}/repositories/`;
 export const catalogPrefix = "outrigger/catalog/";
@@ -18,6 +20,12 @@ export const leaseHolderKey = "outrigger/lease/holder";
 export const leaseBeatKey = "outrigger/lease/beat";
 export const indexMarkerKey = "outrigger/index/marker";
 export const locationSecretKey = "outrigger/secrets/location";
+export const condemnedPrefix = "outrigger/condemned/";
+/** Who copies into this store now (transfer/turn.ts), and the sign of life of that. */
+export const copyHolderKey = "outrigger/copy/holder";
+export const copyBeatKey = "outrigger/copy/beat";
+/** Value: the id of the meta store that this one is a copy of. */
+export const copySourceKey = "outrigger/copy/source";
 
 // Facts.
 
@@ -98,7 +106,7 @@ export function referrersKey(name: string, subject: string, digest: string): str
 // Others of the registry's own.
 
 export function condemnedKey(digest: string): string {
-  return `outrigger/condemned/${digestPath(digest)}`;
+  return `${condemnedPrefix}${digestPath(digest)}`;
 }
 
 export function cancelledKey(uploadId: string): string {
@@ -141,6 +149,13 @@ export function parseLink(key: string): Link | undefined {
   }
   const digest = digestOf(match[3] ?? match[5] ?? "");
   return digest === undefined ? undefined : { kind: match[2] === undefined ? "revision" : "layer", name, digest };
+}
+
+/** The digest whose bytes belong under a blob store's key; `undefined`: the key is not a digest's. */
+export function parseBlobKey(key: string): string | undefined {
+  const [, algorithm, hex] = /^docker\/registry\/v2\/blobs\/([^/]+)\/[^/]+\/([^/]+)\/data$/.exec(key) ?? [];
+  const digest = digestOf(`${algorithm}/${hex}`);
+  return digest !== undefined && blobKey(digest) === key ? digest : undefined;
 }
 
 export function parseTagKey(key: string): { readonly name: string; readonly tag: string } | undefined {

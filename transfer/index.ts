@@ -1,0 +1,10 @@
+/** Copying, comparing and verifying pairs of stores. */
+export { DEFAULT_JOBS, type Problem, Problems, type TransferOptions } from "./contract.ts";
+export { BlobCopier, type BlobOutcome, isSame } from "./copy-blob.ts";
+export { BlobsCopy, type CopyBlobsOptions, copyBlobs } from "./copy-blobs.ts";
+export { type CopyPairOptions, CopyRefused, copyPair, withPlan } from "./copy-pair.ts";
+export { TargetFull } from "./faults.ts";
+export { StoreAway } from "./patience.ts";
+export { Rate } from "./rate.ts";
+export { type LinkKind, linkKinds, Tally } from "./tally.ts";
+export { TurnTaken } from "./turn.ts";
