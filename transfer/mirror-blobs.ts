@@ -5,7 +5,7 @@
 import type { MetaItem, MetaOperation, Stores } from "../client/contract.ts";
 import { sleep } from "../proto/clock.ts";
 import { limits } from "../proto/limits.ts";
-import { condemnedState, encodeCondemned } from "../registry/repository/condemned.ts";
+import { type CondemnedState, condemnedState, encodeCondemned } from "../registry/repository/condemned.ts";
 import {
   blobKey,
   condemnedKey,
@@ -46,38 +46,53 @@ async function take(from: Stores, target: Target, keys: readonly string[], tally
     const marked = await target.unraced(async () => {
       const held = await target.getAll(digests.map(condemnedKey));
       const free = digests.filter((digest) => held.get(condemnedKey(digest)) === undefined);
-      if (free.length > 0) await target.write(free.map((digest) => mark(target, digest, undefined, "deleting")));
+      if (free.length > 0) await target.write(free.map((digest) => mark(target, digest, undefined, "candidate")));
       return free;
     });
-    await finish(target, marked, tally);
+    await condemn(target, marked, tally);
   }
   await target.patience.run(() => target.core.stores.blobs.delete(others, target.call));
   tally.blobs.deleted += others.length;
   tally.changed();
 }
 
-/** Digests that are marked "deleting" by a copy. */
-async function finish(target: Target, digests: readonly string[], tally: Tally): Promise<void> {
+/** Candidates of a copy. Whoever links one from here on takes its marker away, which the next step's Write would notice. */
+async function condemn(target: Target, digests: readonly string[], tally: Tally): Promise<void> {
   const { core, patience, call } = target;
   const needed = new Set<string>();
   await forEach(digests, LISTS_AT_ONCE, async (digest) => {
     const { items } = await patience.run(() => core.stores.meta.list({ prefix: refsPrefix(digest), limit: 1 }, call));
     if (items.length > 0) needed.add(digest);
   });
-  const free = digests.filter((digest) => !needed.has(digest));
-  await deleteForGood(target, free.map(blobKey));
+  const deleting = await target.unraced(async () => {
+    const held = await target.getAll(digests.map(condemnedKey));
+    const candidates = digests.filter((digest) => condemnedState(held.get(condemnedKey(digest))) === "candidate");
+    const free = candidates.filter((digest) => !needed.has(digest));
+    const operations = candidates.flatMap((digest): MetaOperation[] => {
+      const item = held.get(condemnedKey(digest));
+      if (item === undefined) return [];
+      if (needed.has(digest)) return [{ kind: "delete", key: item.key, condition: { ifEtag: item.etag } }];
+      return [mark(target, digest, item, "deleting")];
+    });
+    if (operations.length > 0) await target.write(operations);
+    return free;
+  });
+  await finish(target, deleting, tally);
+}
+
+/** Digests that a copy has marked "deleting": nobody has them, and nobody can come to have them meanwhile. */
+async function finish(target: Target, digests: readonly string[], tally: Tally): Promise<void> {
+  if (digests.length === 0) return;
+  await deleteForGood(target, digests.map(blobKey));
   await target.unraced(async () => {
     const held = await target.getAll(digests.map(condemnedKey));
     const operations = digests.flatMap((digest): MetaOperation[] => {
       const item = held.get(condemnedKey(digest));
-      if (item === undefined || condemnedState(item) !== "deleting") return [];
-      return needed.has(digest)
-        ? [{ kind: "delete", key: item.key, condition: { ifEtag: item.etag } }]
-        : [mark(target, digest, item, "gone")];
+      return condemnedState(item) === "deleting" ? [mark(target, digest, item, "gone")] : [];
     });
     if (operations.length > 0) await target.write(operations);
   });
-  tally.blobs.deleted += free.length;
+  tally.blobs.deleted += digests.length;
   tally.changed();
 }
 
@@ -96,7 +111,7 @@ async function deleteForGood({ core, patience, call, signal }: Target, keys: rea
   if (doubtfulMs !== undefined) await sleep(clock, doubtfulMs + LATE_MS - clock.monotonic(), signal);
 }
 
-function mark(target: Target, digest: string, held: MetaItem | undefined, state: "deleting" | "gone"): MetaOperation {
+function mark(target: Target, digest: string, held: MetaItem | undefined, state: CondemnedState): MetaOperation {
   const sinceMs = target.core.clock.now();
   const value = Buffer.from(JSON.stringify({ ...JSON.parse(String(encodeCondemned({ state, sinceMs }))), by: "copy" }));
   const condition = held === undefined ? ({ ifAbsent: true } as const) : { ifEtag: held.etag };
@@ -109,14 +124,20 @@ export async function finishMarkers(target: Target, tally: Tally): Promise<void>
   const pages = pagesOf((request) => core.stores.meta.list(request, call), { prefix: condemnedPrefix }, patience);
   for await (const page of pages) {
     const own = page.filter(({ value }) => markOf(value)?.by === "copy");
-    const left = own.filter((item) => condemnedState(item) === "deleting");
-    for (let at = 0; at < left.length; at += FACTS_A_WRITE) {
-      const digests = left.slice(at, at + FACTS_A_WRITE).map(({ key }) => digestOf(key.slice(condemnedPrefix.length)));
-      await finish(
-        target,
-        digests.filter((digest) => digest !== undefined),
-        tally,
-      );
+    for (const [state, end] of [
+      ["candidate", condemn],
+      ["deleting", finish],
+    ] as const) {
+      const left = own.filter((item) => condemnedState(item) === state);
+      for (let at = 0; at < left.length; at += FACTS_A_WRITE) {
+        const some = left.slice(at, at + FACTS_A_WRITE);
+        const digests = some.map(({ key }) => digestOf(key.slice(condemnedPrefix.length)));
+        await end(
+          target,
+          digests.filter((digest) => digest !== undefined),
+          tally,
+        );
+      }
     }
     const old = own.filter((item) => {
       const sinceMs = markOf(item.value)?.sinceMs;

@@ -17,6 +17,7 @@ import {
   revisionsPrefix,
   tagHistoryPrefix,
   tagKey,
+  tagLink,
   tagLinksPrefix,
 } from "../registry/repository/keys.ts";
 import { factOf, kindOf, metaPairs } from "./copy-meta.ts";
@@ -37,6 +38,7 @@ export async function mirrorMeta(from: Stores, target: Target, tally: Tally): Pr
 interface Extras {
   readonly name: string;
   readonly tags: { readonly tag: string; readonly item: MetaItem }[];
+  readonly history: { readonly tag: string; readonly digest: string; readonly item: MetaItem }[];
   readonly revisions: { readonly digest: string; readonly item: MetaItem }[];
   readonly layers: { readonly digest: string; readonly item: MetaItem }[];
 }
@@ -63,15 +65,16 @@ class MetaMirror {
         // All keys of a repository follow one another.
         for (const item of items) {
           const fact = factOf(item);
-          if (fact === undefined || fact.kind === "history") {
+          if (fact === undefined) {
             others.push(item);
             continue;
           }
           if (extras?.name !== fact.name) {
             if (extras !== undefined) await this.#repository(extras);
-            extras = { name: fact.name, tags: [], revisions: [], layers: [] };
+            extras = { name: fact.name, tags: [], history: [], revisions: [], layers: [] };
           }
           if (fact.kind === "tag") extras.tags.push(fact);
+          else if (fact.kind === "history") extras.history.push(fact);
           else if (fact.kind === "revision") extras.revisions.push(fact);
           else extras.layers.push(fact);
         }
@@ -99,8 +102,9 @@ class MetaMirror {
     return extra;
   }
 
-  async #repository({ name, tags, revisions, layers }: Extras): Promise<void> {
+  async #repository({ name, tags, history, revisions, layers }: Extras): Promise<void> {
     for (const { tag, item } of tags) await this.#tag(name, tag, item);
+    for (const entry of history) await this.#history(name, entry);
     for (let at = 0; at < revisions.length; at += REVISIONS_AT_ONCE) {
       await this.#revisions(name, revisions.slice(at, at + REVISIONS_AT_ONCE));
     }
@@ -124,6 +128,17 @@ class MetaMirror {
         await this.#target.write([still, ...history.slice(at, at + FACTS_A_WRITE - 1).map(deletion)]);
       }
       await this.#target.write([...last, ...history.slice(0, room).map(deletion)]);
+    });
+  }
+
+  /** What a tag no longer names. */
+  async #history(name: string, { tag, digest, item }: Extras["history"][number]): Promise<void> {
+    await this.#ifUnchanged("history", 0, async () => {
+      const [link, now] = await this.#target.get([tagLink(name, tag), item.key]);
+      if (now?.etag !== item.etag || link?.value.toString("utf8") === digest) return;
+      const condition = link === undefined ? ({ ifAbsent: true } as const) : { ifEtag: link.etag };
+      await this.#target.write([{ kind: "check", key: tagLink(name, tag), condition }, deletion(item)]);
+      this.#tally.links.history.deleted += 1;
     });
   }
 
@@ -212,7 +227,7 @@ class MetaMirror {
     await this.#target.write([endTaking(name, taking, await isEmpty())]);
   }
 
-  /** Links that mean nothing to the index, and tags' history. */
+  /** Links that mean nothing to the index. */
   async #deleted(items: readonly MetaItem[]): Promise<void> {
     for (const item of items) {
       await this.#ifUnchanged(kindOf(parseLink(item.key)), 1, async () => {
