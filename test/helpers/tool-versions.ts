@@ -68,7 +68,7 @@ export type DebianProgram = keyof typeof debianPrograms;
 
 /** npm programs, each with an installation of its own: large, and needed by one driver's tests. */
 export const npmPrograms = {
-  azurite: { packages: ["azurite@3.36.0"], program: "node_modules/.bin/azurite-blob" },
+  azurite: { packages: ["azurite@3.37.0"], program: "node_modules/.bin/azurite-blob" },
 } as const;
 
 export type NpmProgram = keyof typeof npmPrograms;
