@@ -8,6 +8,7 @@
  */
 import type { Logger } from "pino";
 import type { Clock } from "../proto/clock.ts";
+import type { Algorithm } from "../proto/keys.ts";
 
 /** What the host tells a driver of the call at hand. */
 export interface CallContext {
@@ -133,6 +134,8 @@ export interface BlobDriver extends Store {
       readonly sizeBytes?: number;
       readonly sender?: string;
       readonly attempt?: number;
+      /** Of the digest that the commit will probably name. */
+      readonly algorithm?: Algorithm;
     },
     call: CallContext,
   ): Promise<Upload>;
@@ -183,6 +186,11 @@ export interface Upload {
   flush(): Promise<void>;
   /** The upload's bytes from 0 up to what was written: asked once, for hashing, after an upload was taken over. */
   read(call: CallContext): AsyncIterable<Uint8Array>;
+  /**
+   * "sha256:<hex>" of what was written, where the driver hashes by itself: then the host does not, and `read` is never
+   * called. @throws INVALID_FIELD where it cannot in this algorithm
+   */
+  digest?(algorithm: Algorithm, call: CallContext): Promise<string>;
   /**
    * Makes the bytes visible under key, durably, and ends the upload. Size and digest are checked by the host already.
    * `keep`: the host has found this very content under key; end the upload without overwriting, and answer the key's

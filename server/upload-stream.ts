@@ -72,6 +72,7 @@ export class UploadStream {
 
   #startingHash(): RunningHash | undefined {
     const { hash, algorithm, createHasher } = this.#options;
+    if (this.#upload.digest !== undefined) return undefined;
     if (hash !== undefined && hash.hasher.algorithm === algorithm && hash.position === this.#received) return hash;
     hash?.hasher.close();
     // Bytes that nobody here has hashed are read again at commit, and only then.
@@ -212,8 +213,10 @@ export class UploadStream {
     }
   }
 
-  /** The digest of the upload's own bytes: from the running hash, or by reading what the driver holds. */
+  /** The digest of the upload's own bytes: the driver's, or from the running hash, or by reading what the driver holds. */
   async #verify(algorithm: Algorithm, call: CallContext): Promise<string> {
+    const own = this.#upload.digest?.bind(this.#upload);
+    if (own !== undefined) return this.#driver(() => own(algorithm, call));
     const running = this.#hash;
     if (running?.hasher.algorithm === algorithm && running.position === this.#received) return running.hasher.digest();
     const hasher = this.#options.createHasher(algorithm);

@@ -337,6 +337,7 @@ function readOpen(request: AppendRequest | undefined): OpenRequest {
       create: open.create,
       sender: open.sender,
       attempt,
+      algorithm,
       ...(open.key === "" ? {} : { key: open.key }),
       ...(open.size === undefined ? {} : { sizeBytes: fields.safeInteger("open.size", open.size) }),
     },

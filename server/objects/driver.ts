@@ -30,6 +30,10 @@ export interface ObjectBlobSettings {
 }
 
 export interface ObjectBlobDriver extends BlobDriver {
+  /** Takes away what killed processes left, as is done now and then anyway. */
+  sweep(): Promise<void>;
+  /** The most bytes that uploads ever held in memory. */
+  readonly mostMemoryBytes: number;
   /** Ends what runs in the background, then closes the store. */
   close(): Promise<void>;
 }
@@ -56,6 +60,10 @@ export function createObjectBlobDriver(store: ObjectStore, settings: ObjectBlobS
     open: (uploadId, options, call) => uploads.open(uploadId, options, call),
     abort: (uploadId, call) => uploads.abort(uploadId, call),
     listUploads: (request: Parameters<BlobDriver["listUploads"]>[0], call: CallContext) => uploads.list(request, call),
+    sweep: () => uploads.sweep(),
+    get mostMemoryBytes() {
+      return uploads.memory.mostBytes;
+    },
     async close() {
       stopSweeping();
       await uploads.close();

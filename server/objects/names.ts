@@ -2,9 +2,9 @@
  * Where a store's private objects lie. `!` begins no key and no upload id: they collide with nothing, sort before every
  * key, and uploads list in the order of their ids.
  *
- *     !outrigger/store                    the store's id
- *     !outrigger/uploads/<id>             an upload's state
- *     !outrigger/bytes/<id>/<name>        its tails, and what is put together before it gets its key
+ *     !outrigger/store                        the store's id
+ *     !outrigger/uploads/<id>                 an upload's state
+ *     !outrigger/bytes/<id>/<incarnation>/    its tails, and what is put together before it gets its key
  */
 
 export const PRIVATE = "!outrigger/";
@@ -18,20 +18,22 @@ export function stateName(uploadId: string): string {
   return UPLOADS + uploadId;
 }
 
-export function bytesFolder(uploadId: string): string {
-  return `${BYTES}${uploadId}/`;
+/** @param incarnation sets an upload apart from a later one of the same id */
+export function bytesFolder(uploadId: string, incarnation: string): string {
+  return `${BYTES}${uploadId}/${incarnation}/`;
 }
 
 /** Where an upload's bytes are put together when they cannot be under their key at once. */
-export function stagedName(uploadId: string): string {
-  return `${bytesFolder(uploadId)}data`;
+export function stagedName(uploadId: string, incarnation: string): string {
+  return `${bytesFolder(uploadId, incarnation)}data`;
 }
 
-export function tailName(uploadId: string, token: string, startBytes: number, endBytes: number): string {
-  return `${bytesFolder(uploadId)}tail-${token}-${startBytes}-${endBytes}`;
+export function tailName(folder: string, token: string, startBytes: number, endBytes: number): string {
+  return `${folder}tail-${token}-${startBytes}-${endBytes}`;
 }
 
-/** Of a name under BYTES. */
-export function uploadOf(name: string): string {
-  return name.slice(BYTES.length, name.indexOf("/", BYTES.length));
+/** Whose bytes lie under a name of BYTES. */
+export function ownerOf(name: string): { readonly uploadId: string; readonly incarnation: string } {
+  const [uploadId = "", incarnation = ""] = name.slice(BYTES.length).split("/");
+  return { uploadId, incarnation };
 }

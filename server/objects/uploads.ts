@@ -1,24 +1,242 @@
-/** Uploads of a blob store over an object store. */
-import type { BlobDriver, CallContext, Page, Upload, UploadFacts } from "../contract.ts";
+/** Uploads of a blob store over an object store: opened by any replica, ended by any. */
+import type { Clock } from "../../proto/clock.ts";
+import { hasReason, OutriggerError } from "../../proto/errors.ts";
+import type { BlobDriver, CallContext, Page, UploadFacts } from "../contract.ts";
+import { eachAtOnce } from "./at-once.ts";
+import { howOf } from "./blobs.ts";
+import { Cleaning } from "./cleaning.ts";
+import { Commits } from "./commits.ts";
 import type { ObjectStore } from "./contract.ts";
 import type { ObjectBlobSettings } from "./driver.ts";
+import { HeldState } from "./held-state.ts";
+import { UploadMemory } from "./memory.ts";
+import { stateName, UPLOADS } from "./names.ts";
+import { partBytesFor } from "./part-size.ts";
+import { ResumableHash } from "./saved-hash.ts";
+import { newToken, rememberSender, type UploadState } from "./state.ts";
+import { Sweep } from "./sweep.ts";
+import { ObjectUpload } from "./upload.ts";
+import { UploadWriter } from "./upload-writer.ts";
+
+type OpenOptions = Parameters<BlobDriver["open"]>[1];
+
+const LOADS_AT_ONCE = 16;
 
 export class ObjectUploads {
-  constructor(_store: ObjectStore, _settings: ObjectBlobSettings & { readonly persistStepBytes: number }) {}
+  readonly memory: UploadMemory;
+  readonly #store: ObjectStore;
+  readonly #settings: ObjectBlobSettings & { readonly persistStepBytes: number };
+  readonly #clock: Clock;
+  readonly #commits: Commits;
+  readonly #cleaning: Cleaning;
+  readonly #sweep: Sweep;
+  readonly #opened = new Set<ObjectUpload>();
 
-  async open(_uploadId: string, _options: Parameters<BlobDriver["open"]>[1], _call: CallContext): Promise<Upload> {
-    throw new Error("uploads are not there yet");
+  constructor(store: ObjectStore, settings: ObjectBlobSettings & { readonly persistStepBytes: number }) {
+    const { clock, log } = settings;
+    this.#store = store;
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#commits = new Commits(store, clock, log);
+    this.#cleaning = new Cleaning(store, log);
+    this.#sweep = new Sweep({ store, clock, log, uploadTtlMs: settings.uploadTtlMs, uploads: this });
+    this.memory = new UploadMemory(settings.uploadMemoryBytes, clock);
   }
 
-  async abort(_uploadId: string, _call: CallContext): Promise<void> {}
+  /** @throws UPLOAD_NOT_FOUND, UPLOAD_FENCED */
+  async open(uploadId: string, options: OpenOptions, call: CallContext): Promise<ObjectUpload> {
+    for (let makes = options.create; ; ) {
+      const held = makes ? await this.#create(uploadId, options, call) : await this.#take(uploadId, options, call);
+      if (held !== undefined) return this.#opening(held, options);
+      if (!makes && !options.create) throw new OutriggerError("UPLOAD_NOT_FOUND", `there is no upload ${uploadId}`);
+      // There already, or gone meanwhile.
+      makes = !makes;
+    }
+  }
 
-  async list(_request: Parameters<BlobDriver["listUploads"]>[0], _call: CallContext): Promise<Page<UploadFacts>> {
-    return { items: [], more: false };
+  async #create(uploadId: string, options: OpenOptions, call: CallContext): Promise<HeldState | undefined> {
+    const { sizeBytes, sender, attempt, algorithm = "sha256" } = options;
+    const { limits } = this.#store.parts;
+    const state: UploadState = {
+      v: 1,
+      nonce: newToken(),
+      incarnation: newToken(),
+      phase: "open",
+      fence: 1,
+      token: newToken(),
+      usedMs: this.#clock.now(),
+      senders: sender === undefined || attempt === undefined ? [] : [[sender, attempt]],
+      partBytes: partBytesFor(limits, sizeBytes, this.#settings.partBytes),
+      persistedBytes: 0,
+      ranges: [],
+      reservedTo: 0,
+      tails: [],
+      quiet: false,
+      left: false,
+      hash: (await ResumableHash.begin(algorithm)).save(),
+    };
+    return HeldState.create(this.#store, this.#clock, uploadId, state, howOf(call));
+  }
+
+  /** @returns undefined where there is none */
+  async #take(uploadId: string, options: OpenOptions, call: CallContext): Promise<HeldState | undefined> {
+    for (;;) {
+      call.signal.throwIfAborted();
+      const held = await this.#settled(uploadId, call);
+      if (held === undefined) return undefined;
+      const { state } = held;
+      const { sender, attempt, algorithm } = options;
+      const senders =
+        sender === undefined || attempt === undefined ? state.senders : rememberSender(state.senders, sender, attempt);
+      const fresh = state.persistedBytes === 0 && algorithm !== undefined && algorithm !== state.hash?.algorithm;
+      try {
+        await held.swap(
+          {
+            senders,
+            fence: state.fence + 1,
+            token: newToken(),
+            quiet: false,
+            left: state.left || !state.quiet,
+            ...(fresh ? { hash: (await ResumableHash.begin(algorithm)).save() } : {}),
+          },
+          howOf(call),
+        );
+        return held;
+      } catch (error) {
+        if (!hasReason(error, "UPLOAD_FENCED")) throw error;
+      }
+    }
+  }
+
+  /** An upload that can be written; what is ending is let end first [blob.append.20]. */
+  async #settled(uploadId: string, call: CallContext): Promise<HeldState | undefined> {
+    for (;;) {
+      const held = await HeldState.load(this.#store, this.#clock, uploadId, call.signal);
+      if (held === undefined || held.state.phase === "open") return held;
+      if (held.state.phase === "done") await this.#cleaning.end(held);
+      else await this.#commits.settle(held, call.signal);
+    }
+  }
+
+  async #opening(held: HeldState, options: OpenOptions): Promise<ObjectUpload> {
+    const { memory, log, clock, persistStepBytes } = { ...this.#settings, memory: this.memory };
+    const hash = await this.#hashOf(held);
+    const writer = new UploadWriter(
+      { store: this.#store, memory, log, clock, persistStepBytes },
+      held,
+      hash,
+      options.key,
+    );
+    const upload: ObjectUpload = new ObjectUpload({
+      store: this.#store,
+      writer,
+      commits: this.#commits,
+      cleaning: this.#cleaning,
+      onClose: () => this.#opened.delete(upload),
+    });
+    this.#opened.add(upload);
+    return upload;
+  }
+
+  async #hashOf({ state, uploadId }: HeldState): Promise<ResumableHash | undefined> {
+    if (state.hash === undefined) return undefined;
+    try {
+      return await ResumableHash.resume(state.hash);
+    } catch (err) {
+      this.#settings.log.warn(
+        { err, uploadId },
+        "an upload's saved digest is another release's: its bytes are read again",
+      );
+      return undefined;
+    }
+  }
+
+  async abort(uploadId: string, call: CallContext): Promise<void> {
+    for (;;) {
+      const held = await this.#loadForAbort(uploadId, call);
+      if (held === undefined) return;
+      try {
+        if (held.state.phase === "committing") await this.#settleForAbort(held, call);
+        else {
+          call.assertInTime();
+          await this.#cleaning.end(held);
+          return;
+        }
+      } catch (error) {
+        if (!hasReason(error, "UPLOAD_FENCED")) throw error;
+      }
+    }
+  }
+
+  async #loadForAbort(uploadId: string, call: CallContext): Promise<HeldState | undefined> {
+    try {
+      return await HeldState.load(this.#store, this.#clock, uploadId, call.signal);
+    } catch (error) {
+      if (!hasReason(error, "STORED_CORRUPT")) throw error;
+      // Nothing can be known of it; what it leaves is the sweep's.
+      await this.#store.delete(stateName(uploadId), undefined, howOf(call));
+      return undefined;
+    }
+  }
+
+  async #settleForAbort(held: HeldState, call: CallContext): Promise<void> {
+    try {
+      await this.#commits.settle(held, call.signal);
+    } catch (error) {
+      if (!hasReason(error, "STORED_CORRUPT")) throw error;
+      await this.#cleaning.end(held);
+    }
+  }
+
+  async list(
+    request: Parameters<BlobDriver["listUploads"]>[0],
+    call: Pick<CallContext, "signal">,
+  ): Promise<Page<UploadFacts>> {
+    if (request.uploadId !== undefined) {
+      const facts = await this.#facts(request.uploadId, call.signal);
+      return { items: facts === undefined ? [] : [facts], more: false };
+    }
+    let { startAfter } = request;
+    for (;;) {
+      const { ids, more } = await this.ids(startAfter, request.limit, call.signal);
+      const found = new Map<string, UploadFacts>();
+      await eachAtOnce(LOADS_AT_ONCE, ids, async (id) => {
+        const facts = await this.#facts(id, call.signal);
+        if (facts !== undefined) found.set(id, facts);
+      });
+      const items = ids.flatMap((id) => found.get(id) ?? []);
+      if (items.length > 0 || !more) return { items, more };
+      startAfter = ids.at(-1) ?? startAfter;
+    }
+  }
+
+  async ids(startAfter: string, limit: number, signal: AbortSignal): Promise<{ ids: string[]; more: boolean }> {
+    const after = startAfter === "" ? "" : stateName(startAfter);
+    const { items, more } = await this.#store.list({ prefix: UPLOADS, startAfter: after, limit }, signal);
+    return { ids: items.map(({ name }) => name.slice(UPLOADS.length)), more };
+  }
+
+  async #facts(uploadId: string, signal: AbortSignal): Promise<UploadFacts | undefined> {
+    let held = await HeldState.load(this.#store, this.#clock, uploadId, signal);
+    // A commit whose process died has an effect, or has none, and only its end can tell.
+    while (held !== undefined && (held.state.phase === "committing" || held.state.phase === "sealing")) {
+      await this.#commits.settle(held, signal);
+      held = await HeldState.load(this.#store, this.#clock, uploadId, signal);
+    }
+    if (held === undefined || held.state.phase === "done") return undefined;
+    const { persistedBytes, usedMs } = held.state;
+    return { uploadId, persistedBytes, idleMs: Math.max(0, this.#clock.now() - usedMs) };
+  }
+
+  sweep(): Promise<void> {
+    return this.#sweep.run();
   }
 
   sweepNowAndThen(): () => void {
-    return () => {};
+    return this.#sweep.nowAndThen();
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#opened].map((upload) => upload.close()));
+  }
 }

@@ -1,0 +1,67 @@
+/** Takes away what an upload leaves: its state last, so that what is interrupted is begun anew by whoever meets it. */
+import type { Logger } from "pino";
+import { eachAtOnce } from "./at-once.ts";
+import type { ObjectStore } from "./contract.ts";
+import { type HeldState, untimed } from "./held-state.ts";
+import { bytesFolder, stagedName } from "./names.ts";
+import type { Tail, UploadState } from "./state.ts";
+
+const DELETES_AT_ONCE = 8;
+
+export class Cleaning {
+  readonly #store: ObjectStore;
+  readonly #log: Logger;
+
+  constructor(store: ObjectStore, log: Logger) {
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /** Nothing is lost when it fails: the sweep finds them. */
+  async tails(tails: readonly Tail[]): Promise<void> {
+    try {
+      await this.#deleteAll(tails.map(({ name }) => name));
+    } catch (err) {
+      this.#log.warn({ err }, "tails that are not needed any more could not be taken away");
+    }
+  }
+
+  /** The parts are the blob by now, or the key held it already. */
+  async afterCommit(held: HeldState): Promise<void> {
+    const { state, uploadId } = held;
+    const { assembly } = state;
+    if (state.phase === "done" && assembly !== undefined) {
+      await this.#store.parts.abandon(assembly.name, assembly.ref, untimed);
+    }
+    const names = state.tails.map(({ name }) => name);
+    if (state.sealed || state.assembly?.direct === false) names.push(stagedName(uploadId, state.incarnation));
+    await this.#deleteAll(names);
+    if (state.left) await this.#leftovers(uploadId, state);
+    await held.remove();
+  }
+
+  /** An upload that becomes nothing. @throws UPLOAD_FENCED when it is in other hands */
+  async end(held: HeldState): Promise<void> {
+    if (held.state.phase !== "done") await held.swap({ phase: "done" });
+    const { state, uploadId } = held;
+    if (state.assembly !== undefined) await this.#store.parts.abandon(state.assembly.name, state.assembly.ref, untimed);
+    await this.#leftovers(uploadId, state);
+    await held.remove();
+  }
+
+  async #leftovers(uploadId: string, { incarnation }: UploadState): Promise<void> {
+    const folder = bytesFolder(uploadId, incarnation);
+    for await (const { name, ref } of this.#store.parts.begun(folder, untimed.signal)) {
+      await this.#store.parts.abandon(name, ref, untimed);
+    }
+    for (;;) {
+      const { items, more } = await this.#store.list({ prefix: folder, startAfter: "", limit: 1000 }, untimed.signal);
+      await this.#deleteAll(items.map(({ name }) => name));
+      if (!more || items.length === 0) return;
+    }
+  }
+
+  #deleteAll(names: readonly string[]): Promise<void> {
+    return eachAtOnce(DELETES_AT_ONCE, names, (name) => this.#store.delete(name, undefined, untimed));
+  }
+}

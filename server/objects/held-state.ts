@@ -1,0 +1,129 @@
+/** An upload's state as this process holds it: compared and set, with lost answers settled by looking. */
+import { type Clock, sleep } from "../../proto/clock.ts";
+import { hasReason, OutriggerError } from "../../proto/errors.ts";
+import type { ObjectStore, RequestHow } from "./contract.ts";
+import { conditionLost } from "./holds.ts";
+import { stateName } from "./names.ts";
+import { decodeState, encodeState, fenced, newToken, STATE_MOST_BYTES, type UploadState } from "./state.ts";
+import { readWhole } from "./whole.ts";
+
+/** How often a change is sent when its outcome is not known, or the backend asks for a slower pace. */
+const ATTEMPTS = 4;
+const WAIT_MS = 200;
+
+export const untimed: RequestHow = { signal: new AbortController().signal, assertInTime() {} };
+
+export class HeldState {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly uploadId: string;
+  #state: UploadState;
+  #etag: string;
+
+  private constructor(store: ObjectStore, clock: Clock, uploadId: string, state: UploadState, etag: string) {
+    this.store = store;
+    this.clock = clock;
+    this.uploadId = uploadId;
+    this.#state = state;
+    this.#etag = etag;
+  }
+
+  get state(): UploadState {
+    return this.#state;
+  }
+
+  get etag(): string {
+    return this.#etag;
+  }
+
+  /** @throws STORED_CORRUPT */
+  static async load(
+    store: ObjectStore,
+    clock: Clock,
+    uploadId: string,
+    signal: AbortSignal,
+  ): Promise<HeldState | undefined> {
+    const name = stateName(uploadId);
+    const found = await readWhole(store, name, signal, STATE_MOST_BYTES);
+    if (found === undefined) return undefined;
+    return new HeldState(store, clock, uploadId, decodeState(found.data, name), found.facts.etag);
+  }
+
+  /** @returns undefined where the upload is there already */
+  static async create(
+    store: ObjectStore,
+    clock: Clock,
+    uploadId: string,
+    state: UploadState,
+    how: RequestHow,
+  ): Promise<HeldState | undefined> {
+    const etag = await write(store, clock, uploadId, state, undefined, how);
+    return etag === undefined ? undefined : new HeldState(store, clock, uploadId, state, etag);
+  }
+
+  /** @throws UPLOAD_FENCED when it is not what this process holds any more */
+  async swap(change: Partial<UploadState>, how: RequestHow = untimed): Promise<void> {
+    const next: UploadState = { ...this.#state, ...change, nonce: newToken(), usedMs: this.clock.now() };
+    const before = { etag: this.#etag, nonce: this.#state.nonce };
+    const etag = await write(this.store, this.clock, this.uploadId, next, before, how);
+    if (etag === undefined) throw fenced();
+    this.#etag = etag;
+    this.#state = next;
+  }
+
+  /** An absent one, or another one by now, is fine. */
+  async remove(how: RequestHow = untimed): Promise<void> {
+    try {
+      await this.store.delete(stateName(this.uploadId), { ifEtag: this.#etag }, how);
+    } catch (error) {
+      if (!conditionLost(error)) throw error;
+    }
+  }
+}
+
+/** @returns the new etag, or undefined where the condition does not hold */
+async function write(
+  store: ObjectStore,
+  clock: Clock,
+  uploadId: string,
+  next: UploadState,
+  before: { readonly etag: string; readonly nonce: string } | undefined,
+  how: RequestHow,
+): Promise<string | undefined> {
+  const name = stateName(uploadId);
+  const data = encodeState(next);
+  const condition = before === undefined ? { ifAbsent: true as const } : { ifEtag: before.etag };
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return (await store.put(name, data, { condition }, how)).etag;
+    } catch (error) {
+      if (!conditionLost(error) && !hasReason(error, "BACKEND_DOWN", "THROTTLED")) throw error;
+      if (conditionLost(error) && attempt === 1) {
+        // Nothing was sent before, and the store does not repeat what has a condition.
+        return undefined;
+      }
+      if (!conditionLost(error)) {
+        if (attempt === ATTEMPTS) throw error;
+        await sleep(clock, Math.max(retryAfter(error), WAIT_MS * attempt), how.signal);
+      }
+      const there = await lookUntil(() => HeldState.load(store, clock, uploadId, how.signal), clock, how.signal);
+      if (there?.state.nonce === next.nonce) return there.etag;
+      if (there?.state.nonce !== before?.nonce || conditionLost(error)) return undefined;
+    }
+  }
+}
+
+async function lookUntil<Value>(look: () => Promise<Value>, clock: Clock, signal: AbortSignal): Promise<Value> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await look();
+    } catch (error) {
+      if (!hasReason(error, "BACKEND_DOWN", "THROTTLED") || attempt === ATTEMPTS) throw error;
+      await sleep(clock, Math.max(retryAfter(error), WAIT_MS * attempt), signal);
+    }
+  }
+}
+
+export function retryAfter(error: unknown): number {
+  return error instanceof OutriggerError ? (error.retryAfterMs ?? 0) : 0;
+}

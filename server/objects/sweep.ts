@@ -1,0 +1,133 @@
+/** What killed processes left and no state names: found now and then, by every replica, and taken away twice at worst. */
+import type { Logger } from "pino";
+import type { Clock } from "../../proto/clock.ts";
+import { hasReason } from "../../proto/errors.ts";
+import { Cleaning } from "./cleaning.ts";
+import type { ObjectStore } from "./contract.ts";
+import { HeldState, untimed } from "./held-state.ts";
+import { BYTES, ownerOf, stagedName } from "./names.ts";
+import type { UploadState } from "./state.ts";
+
+const MINUTE_MS = 60_000;
+const FIRST_MS = 5 * MINUTE_MS;
+const EVERY_MS = 60 * MINUTE_MS;
+/** Bytes come before the state that names them, but not by so much. */
+const UNNAMED_MS = 60 * MINUTE_MS;
+
+export interface SweepParts {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly uploadTtlMs: number;
+  readonly uploads: {
+    ids(startAfter: string, limit: number, signal: AbortSignal): Promise<{ ids: string[]; more: boolean }>;
+  };
+}
+
+export class Sweep {
+  readonly #parts: SweepParts;
+  readonly #cleaning: Cleaning;
+
+  constructor(parts: SweepParts) {
+    this.#parts = parts;
+    this.#cleaning = new Cleaning(parts.store, parts.log);
+  }
+
+  /** @returns what stops it */
+  nowAndThen(): () => void {
+    const { clock, log } = this.#parts;
+    let stopped = false;
+    const next = (ms: number) => {
+      // Replicas that started together do not sweep together.
+      cancel = clock.after(ms * (0.8 + Math.random() * 0.4), () => {
+        this.run()
+          .catch((err) => log.warn({ err }, "what uploads left could not be looked for"))
+          .finally(() => {
+            if (!stopped) next(EVERY_MS);
+          });
+      });
+    };
+    let cancel = () => {};
+    next(FIRST_MS);
+    return () => {
+      stopped = true;
+      cancel();
+    };
+  }
+
+  async run(): Promise<void> {
+    await this.#unnamedBytes();
+    await this.#unnamedParts();
+  }
+
+  async #unnamedBytes(): Promise<void> {
+    const { store, clock } = this.#parts;
+    let startAfter = "";
+    let last: { readonly uploadId: string; readonly held: HeldState | undefined } | undefined;
+    for (;;) {
+      const { items, more } = await store.list({ prefix: BYTES, startAfter, limit: 1000 }, untimed.signal);
+      for (const { name, modifiedMs } of items) {
+        startAfter = name;
+        if (clock.now() - modifiedMs < UNNAMED_MS) continue;
+        const { uploadId } = ownerOf(name);
+        if (last?.uploadId !== uploadId) last = { uploadId, held: await this.#load(uploadId) };
+        if (last.held === undefined || !mayName(last.held.state, uploadId, name)) {
+          await store.delete(name, undefined, untimed);
+        }
+      }
+      if (!more || items.length === 0) return;
+    }
+  }
+
+  async #unnamedParts(): Promise<void> {
+    const { store, clock, uploadTtlMs, log } = this.#parts;
+    const old = [];
+    for await (const one of store.parts.begun("", untimed.signal)) {
+      if (clock.now() - one.begunMs > uploadTtlMs) old.push(one);
+    }
+    if (old.length === 0) return;
+    const named = await this.#namedRefs();
+    for (const { name, ref } of old) {
+      if (named.has(ref)) continue;
+      await store.parts.abandon(name, ref, untimed);
+      log.info({ name }, "parts that no upload names were taken away");
+    }
+  }
+
+  /** Of all uploads; those whose end was interrupted are ended. */
+  async #namedRefs(): Promise<ReadonlySet<string>> {
+    const { uploads, clock } = this.#parts;
+    const refs = new Set<string>();
+    let startAfter = "";
+    for (;;) {
+      const { ids, more } = await uploads.ids(startAfter, 1000, untimed.signal);
+      for (const id of ids) {
+        startAfter = id;
+        const held = await this.#load(id);
+        if (held === undefined) continue;
+        if (held.state.assembly !== undefined) refs.add(held.state.assembly.ref);
+        if (held.state.phase === "done" && clock.now() - held.state.usedMs > MINUTE_MS) await this.#end(held);
+      }
+      if (!more || ids.length === 0) return refs;
+    }
+  }
+
+  async #end(held: HeldState): Promise<void> {
+    try {
+      await this.#cleaning.end(held);
+    } catch (error) {
+      if (!hasReason(error, "UPLOAD_FENCED")) throw error;
+    }
+  }
+
+  #load(uploadId: string): Promise<HeldState | undefined> {
+    return HeldState.load(this.#parts.store, this.#parts.clock, uploadId, untimed.signal);
+  }
+}
+
+/** Whether the name may be one that the upload still needs. */
+function mayName(state: UploadState, uploadId: string, name: string): boolean {
+  if (ownerOf(name).incarnation !== state.incarnation) return false;
+  if (state.phase !== "open") return true;
+  return name === stagedName(uploadId, state.incarnation) || state.tails.some((tail) => tail.name === name);
+}
