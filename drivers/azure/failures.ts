@@ -39,23 +39,31 @@ const DENIED = {
   identity: `its identity needs the role ${ROLE} on the container or the account (it may take minutes to be known), and the account's firewall must let this machine in`,
 } as const;
 
+function refused({ place, credentials }: Asked, error: RestError): string {
+  const skewMs = skewOf(error);
+  return Math.abs(skewMs) > 10 * 60_000
+    ? `${place} refuses requests from a wrong clock: this machine's is ${Math.round(skewMs / 60_000)} minutes off`
+    : `${place} refuses this driver: ${REFUSED[credentials]}`;
+}
+
+function denied({ place, credentials }: Asked): string {
+  return `${place} does not let this driver in, or not do this: ${DENIED[credentials]}`;
+}
+
 /** Azure's codes: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes */
 const rows: Readonly<Record<string, Row>> = {
-  AuthenticationFailed: down((asked, error) => {
-    const skewMs = skewOf(error);
-    return Math.abs(skewMs) > 10 * 60_000
-      ? `${asked.place} refuses requests from a wrong clock: this machine's is ${Math.round(skewMs / 60_000)} minutes off`
-      : `${asked.place} refuses this driver: ${REFUSED[asked.credentials]}`;
-  }),
-  InvalidAuthenticationInfo: down((asked) => `${asked.place} refuses this driver: ${REFUSED[asked.credentials]}`),
-  NoAuthenticationInformation: down((asked) => `${asked.place} refuses this driver: ${REFUSED[asked.credentials]}`),
+  AuthenticationFailed: down(refused),
+  InvalidAuthenticationInfo: down(refused),
+  NoAuthenticationInformation: down(refused),
   KeyBasedAuthenticationNotPermitted: down(
     ({ place }) => `${place} allows no account keys: leave out --account-key, and give the identity the role ${ROLE}`,
   ),
-  AuthorizationFailure: down((asked) => `${asked.place} does not let this driver in: ${DENIED[asked.credentials]}`),
-  AuthorizationPermissionMismatch: down(
-    (asked) => `${asked.place} does not allow this request: ${DENIED[asked.credentials]}`,
+  // Azurite says so of a wrong key as well.
+  AuthorizationFailure: down((asked, error) =>
+    /failed to authenticate/.test(error.message) ? refused(asked, error) : denied(asked),
   ),
+  AuthorizationPermissionMismatch: down(denied),
+  InsufficientAccountPermissions: down(denied),
   AuthorizationServiceMismatch: down(({ place }) => `${place}: --sas-token is not for the blob service (ss=b)`),
   AuthorizationResourceTypeMismatch: down(
     ({ place }) => `${place}: --sas-token must be for containers and objects (srt=co), or of the container itself`,
@@ -63,9 +71,6 @@ const rows: Readonly<Record<string, Row>> = {
   AuthorizationProtocolMismatch: down(({ place }) => `${place}: --sas-token is for https: so must --endpoint be`),
   AuthorizationSourceIPMismatch: down(
     ({ place }) => `${place}: --sas-token is for other addresses than this machine's`,
-  ),
-  InsufficientAccountPermissions: down(
-    (asked) => `${asked.place} does not allow this request: ${DENIED[asked.credentials]}`,
   ),
   AccountRequiresHttps: down(({ place }) => `${place} answers https only: so must --endpoint be`),
   AccountIsDisabled: down(

@@ -69,6 +69,7 @@ export class Listings {
       if (marker !== undefined && first !== undefined && startFrom === undefined) {
         this.#remember({ prefix, firstName: first.name, marker });
       }
+      assertAscending(page.blobs, this.#requests.asked.place);
       for (const blob of page.blobs) {
         // Not above the last: the page came twice, or it begins before where it should.
         if (blob.name <= last) continue;
@@ -155,6 +156,20 @@ export class Listings {
     this.#places = this.#places.filter((one) => one.prefix !== place.prefix || one.firstName !== place.firstName);
     this.#places.push(place);
     if (this.#places.length > PLACES_MOST) this.#places.shift();
+  }
+}
+
+/** Passing over what is not above the last name is right only where the names of one answer are in order. */
+function assertAscending(blobs: readonly BlobItem[], place: string): void {
+  let last = "";
+  for (const { name } of blobs) {
+    if (name <= last) {
+      throw new OutriggerError(
+        "BACKEND_DOWN",
+        `${place} lists ${name} after ${last}: its names are not in bytewise order`,
+      );
+    }
+    last = name;
   }
 }
 

@@ -1,4 +1,5 @@
 /** Azurite as a process, and what the tests of this folder open on it. */
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pino } from "pino";
 import type { Client } from "../../../drivers/azure/client.ts";
@@ -7,7 +8,7 @@ import type { ObjectStore } from "../../../server/objects/contract.ts";
 import { listening } from "../../helpers/outrigger.ts";
 import { launch, type Running, type Scope } from "../../helpers/processes.ts";
 import { freePort, tempFolder } from "../../helpers/temp.ts";
-import { tool } from "../../helpers/tools.ts";
+import { repository, tool } from "../../helpers/tools.ts";
 
 /** Azurite's own, and public. */
 export const account = "devstoreaccount1";
@@ -59,6 +60,24 @@ export async function clientOf(endpoint: string, container: string): Promise<Cli
     import("../../../drivers/azure/credentials.ts"),
   ]);
   return connect(accountOf({ ...noOptions, account, accountKey, endpoint }, {}), container);
+}
+
+/** A shared access signature of the container. @param permissions as "racwdl" */
+export async function signatureFor(
+  container: Client["container"],
+  permissions: string,
+  expiresOn: Date,
+): Promise<string> {
+  type Permissions = NonNullable<Parameters<typeof container.generateSasUrl>[0]["permissions"]>;
+  // The SDK lies in its driver's folder.
+  const sdk = createRequire(join(repository, "drivers/azure/index.ts"))("@azure/storage-blob") as {
+    readonly ContainerSASPermissions: { parse(text: string): Permissions };
+  };
+  const url = await container.generateSasUrl({
+    permissions: sdk.ContainerSASPermissions.parse(permissions),
+    expiresOn,
+  });
+  return new URL(url).search;
 }
 
 export const noOptions = {
