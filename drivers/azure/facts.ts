@@ -1,10 +1,13 @@
 /** How Azure tells of a blob, and of what a write waits for, in the words of server/objects. */
-import type { BlobRequestConditions, CopyStatusType, Metadata } from "@azure/storage-blob";
+import type { BlobRequestConditions, BlobType, CopyStatusType, Metadata } from "@azure/storage-blob";
 import { OutriggerError } from "../../proto/errors.ts";
 import type { ObjectCondition, ObjectFacts } from "../../server/objects/contract.ts";
 
 /** Of a blob's metadata; a name without separators survives every proxy. */
 const DIGEST = "outriggerdigest";
+
+/** Called with each blob that is met. */
+export type Meet = (name: string, blobType: BlobType | undefined) => void;
 
 export interface Told {
   readonly etag?: string | undefined;

@@ -7,7 +7,7 @@ import type { BlobItem, ContainerClient } from "@azure/storage-blob";
 import { OutriggerError } from "../../proto/errors.ts";
 import type { Page, PageRequest } from "../../server/contract.ts";
 import type { ObjectFacts } from "../../server/objects/contract.ts";
-import { factsOf, isWhole } from "./facts.ts";
+import { factsOf, isWhole, type Meet } from "./facts.ts";
 import type { Requests } from "./requests.ts";
 
 const PAGE_MOST = 5000;
@@ -17,6 +17,8 @@ const PLACES_MOST = 1024;
 const AGAIN_MOST = 3;
 /** "~" is in no key, and above all that are. */
 const ABOVE = "~";
+/** What names are made of, and how long they are at the most; the service takes no other prefix, and no other start. */
+const NAMEABLE = /^[\x21-\x7e]{0,1024}$/;
 
 interface Ask {
   readonly prefix: string;
@@ -40,20 +42,24 @@ export class Listings {
   /** The oldest first. */
   #places: Place[] = [];
 
-  constructor(container: ContainerClient, requests: Requests) {
+  readonly #meet: Meet;
+
+  constructor(container: ContainerClient, requests: Requests, meet: Meet) {
     this.#container = container;
     this.#requests = requests;
+    this.#meet = meet;
   }
 
   async list(request: PageRequest, signal: AbortSignal): Promise<Page<ObjectFacts>> {
     const { prefix, startAfter, limit } = request;
     const items: ObjectFacts[] = [];
+    if (!NAMEABLE.test(prefix)) return { items, more: false };
     if (startAfter > prefix && !startAfter.startsWith(prefix)) {
       // Everything with this prefix lies before.
       return { items, more: false };
     }
     const behind = startAfter > prefix || (startAfter === prefix && prefix !== "");
-    const startFrom = behind && (await this.#canStart(prefix, signal)) ? startAfter : undefined;
+    const startFrom = behind && (await this.#canStart(prefix, signal)) ? nameableStart(startAfter) : undefined;
     let marker = behind && startFrom === undefined ? this.#markerBefore(prefix, startAfter) : undefined;
     let last = startAfter;
     let again = 0;
@@ -76,6 +82,7 @@ export class Listings {
         last = blob.name;
         if (!isBlob(blob)) continue;
         if (items.length === limit) return { items, more: true };
+        this.#meet(blob.name, blob.properties.blobType);
         items.push(told(blob));
       }
       if (page.next === undefined) return { items, more: false };
@@ -157,6 +164,11 @@ export class Listings {
     this.#places.push(place);
     if (this.#places.length > PLACES_MOST) this.#places.shift();
   }
+}
+
+/** The part of it that can begin a name: that lies before it, and no name in between is missed. */
+function nameableStart(startAfter: string): string {
+  return /^[\x21-\x7e]{0,1024}/.exec(startAfter)?.[0] ?? "";
 }
 
 /** Passing over what is not above the last name is right only where the names of one answer are in order. */

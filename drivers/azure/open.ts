@@ -3,7 +3,7 @@ import { invalidField } from "../../proto/keys.ts";
 import type { Driver, OpenContext } from "../../server/contract.ts";
 import type { ObjectStore } from "../../server/objects/contract.ts";
 import { createObjectBlobDriver } from "../../server/objects/driver.ts";
-import { STORE } from "../../server/objects/names.ts";
+import { BYTES, STORE } from "../../server/objects/names.ts";
 import { objectSizes } from "../../server/objects/options.ts";
 import { prefixed } from "../../server/objects/prefixed.ts";
 import { initialiseStore, openStoreId } from "../../server/objects/store-id.ts";
@@ -29,7 +29,10 @@ async function openStore(options: AzureOptions, { log, signal }: Pick<OpenContex
   const { prefix } = objectSizes(options);
   const client = await connect(accountOf(options, process.env), container);
   const requests = new Requests(client.asked, requestTimeout);
-  const store = prefixed(createAzureStore(client, { requestTimeoutMs: requestTimeout, log, signs: true }), prefix);
+  const store = prefixed(
+    createAzureStore(client, { requestTimeoutMs: requestTimeout, log, bytesFolder: prefix + BYTES }),
+    prefix,
+  );
   await store.check(signal);
   return { store, client, requests };
 }

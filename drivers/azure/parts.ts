@@ -43,11 +43,14 @@ export class Blocks implements PartStore {
   readonly #container: ContainerClient;
   readonly #requests: Requests;
   readonly #listings: Listings;
+  readonly #folder: string;
 
-  constructor(container: ContainerClient, requests: Requests, listings: Listings) {
+  /** @param folder where all blocks are staged: they are looked for nowhere else */
+  constructor(container: ContainerClient, requests: Requests, listings: Listings, folder: string) {
     this.#container = container;
     this.#requests = requests;
     this.#listings = listings;
+    this.#folder = folder;
   }
 
   /** Asks nothing of the account: the first block makes the place. */
@@ -127,7 +130,8 @@ export class Blocks implements PartStore {
   }
 
   async *begun(prefix: string, signal: AbortSignal) {
-    for await (const name of this.#listings.waiting(prefix, signal)) {
+    const under = this.#folder.startsWith(prefix) ? this.#folder : prefix;
+    for await (const name of this.#listings.waiting(under, signal)) {
       const refs = new Set<string>();
       for (const { id } of (await this.#blocks(name, signal)).waiting) {
         const ref = parseBlockId(id)?.ref;

@@ -2,7 +2,7 @@
 import type { BlobDownloadResponseParsed, ContainerClient } from "@azure/storage-blob";
 import { OutriggerError } from "../../proto/errors.ts";
 import type { ObjectBytes, ObjectFacts } from "../../server/objects/contract.ts";
-import { etagMismatch, factsOf, isWhole, keyNotFound, quoted } from "./facts.ts";
+import { etagMismatch, factsOf, isWhole, keyNotFound, type Meet, quoted } from "./facts.ts";
 import { failureOf } from "./failures.ts";
 import { pause, type Requests } from "./requests.ts";
 
@@ -19,14 +19,19 @@ export class Reads {
   readonly #container: ContainerClient;
   readonly #requests: Requests;
 
-  constructor(container: ContainerClient, requests: Requests) {
+  readonly #meet: Meet;
+
+  constructor(container: ContainerClient, requests: Requests, meet: Meet) {
     this.#container = container;
     this.#requests = requests;
+    this.#meet = meet;
   }
 
   async head(name: string, signal: AbortSignal): Promise<ObjectFacts | undefined> {
     const told = await this.properties(name, signal);
-    return told === undefined || !isWhole(told.copyStatus) ? undefined : factsOf(name, told.contentLength ?? 0, told);
+    if (told === undefined || !isWhole(told.copyStatus)) return undefined;
+    this.#meet(name, told.blobType);
+    return factsOf(name, told.contentLength ?? 0, told);
   }
 
   /** Also of a copy that is not whole. */

@@ -6,7 +6,7 @@ import type { PageRequest } from "../../server/contract.ts";
 import type { ObjectCondition, ObjectFacts, ObjectStore, RequestHow } from "../../server/objects/contract.ts";
 import type { Client } from "./client.ts";
 import { Copies, type CopySizes, type Origin } from "./copy.ts";
-import { conditionLost, conditionsOf, etagMismatch, factsOf, isWhole, metadataOf } from "./facts.ts";
+import { conditionLost, conditionsOf, etagMismatch, factsOf, isWhole, type Meet, metadataOf } from "./facts.ts";
 import type { Failure } from "./failures.ts";
 import { Listings } from "./list.ts";
 import { Blocks } from "./parts.ts";
@@ -17,8 +17,8 @@ import { type Signer, signedFor } from "./source.ts";
 export interface AzureStoreSettings {
   readonly requestTimeoutMs: number;
   readonly log: Logger;
-  /** SIGN_URL: whether clients get URLs. */
-  readonly signs: boolean;
+  /** Where blocks are staged: server/objects/names.ts, after the store's prefix. */
+  readonly bytesFolder: string;
   /** Test knob: what is copied at once, what by blocks. */
   readonly copySizes?: CopySizes;
 }
@@ -31,8 +31,9 @@ interface PutOptions {
 export function createAzureStore(client: Client, settings: AzureStoreSettings): ObjectStore {
   const { container, asked, source, signer } = client;
   const requests = new Requests(asked, settings.requestTimeoutMs);
-  const reads = new Reads(container, requests);
-  const listings = new Listings(container, requests);
+  const meet = stranger(settings.log);
+  const reads = new Reads(container, requests, meet);
+  const listings = new Listings(container, requests, meet);
   const copies = new Copies(container, requests, reads, source, settings.copySizes);
   const blobs = new Blobs(container, requests, reads);
   return {
@@ -47,11 +48,22 @@ export function createAzureStore(client: Client, settings: AzureStoreSettings): 
     list: (request: PageRequest, signal) => listings.list(request, signal),
     copy: (origin: Origin, destination, options, how) =>
       blobs.overBroken(destination, options, how.signal, (wanted) => copies.copy(origin, destination, wanted, how)),
-    ...(settings.signs && signer !== undefined
-      ? { signUrl: (name, ttlMs) => signUrl(requests, signer, name, ttlMs) }
-      : {}),
-    parts: new Blocks(container, requests, listings),
+    ...(signer !== undefined ? { signUrl: (name, ttlMs) => signUrl(requests, signer, name, ttlMs) } : {}),
+    parts: new Blocks(container, requests, listings, settings.bytesFolder),
     async close() {},
+  };
+}
+
+/** Told once: an append blob is never still while its writer lives, and a copy cannot replace one. */
+function stranger(log: Logger): Meet {
+  let told = false;
+  return (name, blobType) => {
+    if (told || blobType === undefined || blobType === "BlockBlob") return;
+    told = true;
+    log.warn(
+      { key: name, blobType },
+      "a blob is no block blob, as others write them (distribution's driver does): it is served as it is",
+    );
   };
 }
 

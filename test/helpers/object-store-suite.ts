@@ -284,6 +284,21 @@ export function objectStoreSuite(
         }
       });
 
+      it("take any text for a prefix and a start", async () => {
+        const all = names.map((name) => name.slice(prefix.length));
+        for (const odd of [" ", "\0", "\n", "/", "..", "%", "a\\b", "[", "\x7f", "a\0b", "p".repeat(2000)]) {
+          const startAfter = prefix + odd;
+          const page = await store.list({ prefix, startAfter, limit: 1000 }, signal());
+          assert.deepEqual(
+            page.items.map(({ name }) => name.slice(prefix.length)),
+            all.filter((name) => name > odd),
+            JSON.stringify(odd),
+          );
+          const below = await store.list({ prefix: startAfter, startAfter: "", limit: 1000 }, signal());
+          assert.deepEqual(below, { items: [], more: false }, JSON.stringify(odd));
+        }
+      });
+
       it("keep to their prefix", async () => {
         for (const under of ["a", "b/", "m/1", "nothing", "!p/"]) {
           const page = await store.list({ prefix: prefix + under, startAfter: "", limit: 1000 }, signal());

@@ -100,7 +100,7 @@ export async function storeOf(
   return createAzureStore(await clientOf(endpoint, container), {
     requestTimeoutMs: 30_000,
     log,
-    signs: true,
+    bytesFolder: "!outrigger/bytes/",
     ...settings,
   });
 }

@@ -272,7 +272,7 @@ describe("the Azure store", { skip: missing("azurite", "azure-sdk") }, () => {
       ]);
       const endpoint = `http://${faults.address}/${account}`;
       const client = await connect(accountOf({ ...noOptions, account, endpoint, ...options }, {}), name);
-      const wrong = createAzureStore(client, { requestTimeoutMs: 2000, log, signs: true });
+      const wrong = createAzureStore(client, { requestTimeoutMs: 2000, log, bytesFolder: "!outrigger/bytes/" });
       const { message, cause } = await failing(wrong.check(signal()), "BACKEND_DOWN");
       for (const text of [message, String(cause)]) assert.ok(!text.includes(accountKey), text);
       return message;

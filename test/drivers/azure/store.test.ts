@@ -47,7 +47,7 @@ async function oldStore(endpoint: string, container: string): Promise<ObjectStor
   return createAzureStore(withoutStart(await clientOf(endpoint, container)), {
     requestTimeoutMs: 30_000,
     log,
-    signs: true,
+    bytesFolder: "!outrigger/bytes/",
     copySizes: { atOnceMostBytes: 64 * KIB, blockBytes: 64 * KIB },
   });
 }
