@@ -1,5 +1,7 @@
 /** Stores by the names of the matrix: each a driver process on a backend of its own, which can be killed and started again. */
 import { join } from "node:path";
+import { azureStore } from "../drivers/azure/azure.ts";
+import { startAzurite } from "../drivers/azure/azurite.ts";
 import { newFile, program } from "../drivers/bolt/bolt.ts";
 import {
   environment,
@@ -73,6 +75,14 @@ export const storeKinds = {
     needs: [],
     lasting: false,
     start: (scope) => ownDriver(scope, { driver: "memory" }, { init: false }),
+  },
+  azure: {
+    needs: ["azurite", "azure-sdk"],
+    lasting: true,
+    async start(scope) {
+      const { env } = await azureStore(await startAzurite(scope));
+      return ownDriver(scope, { driver: "azure", env }, { init: false });
+    },
   },
   bolt: {
     needs: ["outrigger-driver-bolt"],

@@ -1,6 +1,6 @@
 /** The azure driver as a process, on Azurite. */
 import type { DriverOptions, DriverProcess } from "../../helpers/outrigger.ts";
-import { launchOutrigger, startDriver } from "../../helpers/outrigger.ts";
+import { runOutrigger, startDriver } from "../../helpers/outrigger.ts";
 import type { Scope } from "../../helpers/processes.ts";
 import { repository } from "../../helpers/tools.ts";
 import { type Azurite, account, accountKey, newContainer } from "./azurite.ts";
@@ -12,7 +12,7 @@ export interface AzureStore {
 }
 
 /** @param endpoint default: Azurite's own; else what stands before it */
-export async function azureStore(scope: Scope, azurite: Azurite, endpoint = azurite.endpoint): Promise<AzureStore> {
+export async function azureStore(azurite: Azurite, endpoint = azurite.endpoint): Promise<AzureStore> {
   const { containerName } = await newContainer(azurite);
   const env = {
     OUTRIGGER_ACCOUNT: account,
@@ -20,9 +20,7 @@ export async function azureStore(scope: Scope, azurite: Azurite, endpoint = azur
     OUTRIGGER_ENDPOINT: endpoint,
     OUTRIGGER_CONTAINER: containerName,
   };
-  const init = scope.add(launchOutrigger("azure --init", ["driver", "azure", "--init"], { env }));
-  const { code } = await init.exited;
-  if (code !== 0) throw new Error(`--init ended with ${code}: ${init.tail()}`);
+  await runOutrigger(["driver", "azure", "--init"], { env });
   return { container: containerName, env };
 }
 

@@ -26,20 +26,15 @@ export interface Azurite {
 
 export async function startAzurite(
   scope: Scope,
-  options: { readonly location?: string; readonly port?: number; readonly env?: Readonly<Record<string, string>> } = {},
+  options: { readonly location?: string; readonly port?: number; readonly flags?: readonly string[] } = {},
 ): Promise<Azurite> {
   const location = options.location ?? tempFolder(scope, "az");
   const port = options.port ?? (await freePort());
   const address = `127.0.0.1:${port}`;
-  const flags = ["--blobHost", "127.0.0.1", "--blobPort", String(port), "--location", location];
+  const where = ["--blobHost", "127.0.0.1", "--blobPort", String(port), "--location", location];
   const quiet = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"];
-  const azurite = launch(
-    "azurite",
-    tool("azurite"),
-    [...flags, ...quiet],
-    options.env === undefined ? {} : { env: options.env },
-  );
-  const process = scope.add(azurite);
+  const flags = [...where, ...quiet, ...(options.flags ?? [])];
+  const process = scope.add(launch("azurite", tool("azurite"), flags));
   await listening(process, address);
   return { process, address, endpoint: `http://${address}/${account}`, location };
 }

@@ -12,7 +12,7 @@ describe("the azure driver under the conformance kit", { skip: missing("azurite"
   after(scope.close);
 
   it("passes: lasting, for any number of processes", { timeout: 500_000 }, async () => {
-    const { env } = await azureStore(scope, await startAzurite(scope));
+    const { env } = await azureStore(await startAzurite(scope));
     const result = await runKit(scope, { addresses: [], start: [startCommand(), startCommand()], env });
     assert.equal(result.driver?.name, "io.outrigger.azure");
     assert.deepEqual(
