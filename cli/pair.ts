@@ -15,11 +15,14 @@ const READY_MS = 15_000;
 export interface PairTargets {
   readonly blobs: StoreTarget;
   readonly meta: StoreTarget;
+  /** Where blobs are being moved to. */
+  readonly beside?: StoreTarget;
 }
 
 export interface PairFacts {
   readonly blob: StoreFacts;
   readonly meta: StoreFacts;
+  readonly beside?: StoreFacts;
   /** Whether the meta store says that this is its blob store; false: it was never used with any. */
   readonly paired: boolean;
 }
@@ -31,8 +34,8 @@ const log = pino({ level: "silent" });
  * capabilities, pinned ids, and whether the stores belong together.
  * @throws Failure or OutriggerError: the first thing that is wrong
  */
-export async function checkPairOnly({ blobs, meta }: PairTargets): Promise<PairFacts> {
-  await assertListening({ blobs, meta });
+export async function checkPairOnly({ blobs, meta, beside }: PairTargets): Promise<PairFacts> {
+  await assertListening({ blobs, meta, ...(beside === undefined ? {} : { beside }) });
   const transports: Transport[] = [];
   const open = (target: StoreTarget) => {
     const transport = grpcTransport(target, { clock: systemClock, log });
@@ -41,6 +44,12 @@ export async function checkPairOnly({ blobs, meta }: PairTargets): Promise<PairF
   };
   try {
     const blob = await factsOf(open(blobs), "blob", blobs);
+    const other = beside && (await factsOf(open(beside), "blob", beside));
+    if (other?.id === blob.id) {
+      throw new Failure(
+        `stores.blobs.address and stores.blobs.move.to lead to the same store, ${blob.id}: there is nothing to move`,
+      );
+    }
     const metaTransport = open(meta);
     const metaFacts = await factsOf(metaTransport, "meta", meta);
     const { response } = await metaTransport.unary(
@@ -49,13 +58,18 @@ export async function checkPairOnly({ blobs, meta }: PairTargets): Promise<PairF
       { metadata: { store: metaFacts.id }, deadlineMs: limits.unaryDeadlineMs },
     );
     const recorded = response.results[0]?.item?.value.toString().trim();
-    if (recorded !== undefined && recorded !== blob.id && blobs.acceptStoreId !== blob.id) {
+    if (recorded !== undefined && recorded !== blob.id && recorded !== other?.id && blobs.acceptStoreId !== blob.id) {
       throw new OutriggerError(
         "WRONG_STORE",
         `the meta store at ${meta.address} belongs to the blob store ${recorded}, but the one at ${blobs.address} is ${blob.id}: give the address of the right one`,
       );
     }
-    return { blob, meta: metaFacts, paired: recorded !== undefined };
+    return {
+      blob,
+      meta: metaFacts,
+      ...(other === undefined ? {} : { beside: other }),
+      paired: recorded !== undefined,
+    };
   } finally {
     for (const transport of transports) transport.close();
   }
@@ -98,8 +112,9 @@ export async function openPair(targets: PairTargets, coreName: string): Promise<
 }
 
 /** @throws Failure in one sentence where nobody listens, or what listens is no driver */
-async function assertListening({ blobs, meta }: PairTargets): Promise<void> {
-  for (const target of blobs.address === meta.address ? [blobs] : [blobs, meta]) {
+async function assertListening({ blobs, meta, beside }: PairTargets): Promise<void> {
+  const all = [blobs, ...(blobs.address === meta.address ? [] : [meta]), ...(beside === undefined ? [] : [beside])];
+  for (const target of all) {
     const link = openLink(target);
     try {
       await link.version();

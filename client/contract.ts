@@ -180,6 +180,8 @@ export interface MetaStore {
 /** Where a store stands now, for /readyz. */
 export interface StoreHealth {
   readonly kind: "blob" | "meta";
+  /** Present: the blob store beside the pair. */
+  readonly beside?: true;
   readonly address: string;
   readonly ready: boolean;
   /** Why not, in one sentence. */
@@ -194,13 +196,19 @@ export interface StoreHealth {
 export interface Stores {
   readonly blobs: BlobStore;
   readonly meta: MetaStore;
+  /** Another blob store, which is not of the pair: where blobs are being moved to. */
+  readonly beside: BlobStore | undefined;
+  /** Id of the blob store on which a new upload begins. */
+  readonly uploadStoreId: string;
   /**
-   * The blob store an upload began on: the current one, or one that was switched away from and still answers.
-   * `undefined`: no store of that id is known.
+   * The blob store an upload began on: the current one, the one beside it, or one that was switched away from and still
+   * answers. `undefined`: no store of that id is known.
    */
   blobsById(storeId: string): BlobStore | undefined;
+  /** Whether what is committed in that store is found by `blobs`. */
+  endsHere(storeId: string): boolean;
   health(): StoreHealth[];
-  /** Resolves once both stores are described and accepted; rejects when one is refused (not when nobody listens yet). */
+  /** Resolves once all stores are described and accepted; rejects when one is refused (not when nobody listens yet). */
   ready(): Promise<void>;
   /**
    * Connects to the new address, checks it fully (versions, capabilities, clock, store id, pair) and only then uses it.
@@ -212,6 +220,8 @@ export interface Stores {
    * but each against the other new one: a meta store whose record names an accepted blob store is accepted with it.
    */
   switchBoth(blobs: StoreTarget, meta: StoreTarget): Promise<void>;
+  /** Any of them in one step, checked likewise. Blobs that are the store beside until now need no acceptStoreId. */
+  exchange(targets: ExchangeTargets, how?: ExchangeSteps): Promise<void>;
   /** Called after the store's `outside` or id was seen to differ from what it was. */
   onChanged(
     listener: (change: { kind: "blob" | "meta"; facts: StoreFacts; outsideGrew: boolean; otherStore: boolean }) => void,
@@ -235,10 +245,27 @@ export interface StoreTarget {
   readonly localRoot?: string;
 }
 
+export interface ExchangeSteps {
+  /** After all other checks, with the ids as they would be. Rejects: nothing is exchanged. */
+  check?(ids: { readonly blobs: string; readonly beside: string | undefined }): Promise<void>;
+  /** Within the step itself, before any other call. */
+  commit?(): void;
+}
+
+/** What is absent stays as it is. */
+export interface ExchangeTargets {
+  readonly blobs?: StoreTarget;
+  readonly meta?: StoreTarget;
+  /** "none": nothing is beside the pair from then on. */
+  readonly beside?: StoreTarget | "none";
+}
+
 export interface ConnectOptions {
   readonly blobs: StoreTarget;
   /** Default: the blobs' address. */
   readonly meta?: StoreTarget;
+  /** A blob store beside the pair. The pair may be recorded as belonging to it: where a move has ended for another core. */
+  readonly beside?: StoreTarget;
   readonly coreName?: string;
   readonly coreVersion?: string;
   /** Bytes not yet persisted, of all uploads together. Default 128 MiB. */

@@ -8,6 +8,8 @@ export type {
   CallOptions,
   Condition,
   ConnectOptions,
+  ExchangeSteps,
+  ExchangeTargets,
   MetaCondition,
   MetaItem,
   MetaOperation,

@@ -172,7 +172,9 @@ export class DriverMetaStore implements MetaStore {
       if (isAnswerLost(failure) && !hadNoEffect(failure)) lost ??= failure;
       else if (lost !== undefined && hasReason(failure, "CONDITION_FAILED")) {
         // Perhaps the earlier attempt, come late, is what this one lost against: looked at below.
-      } else if (!hadNoEffect(failure) && !(hasReason(failure, "TOO_LATE") && lost !== undefined)) throw failure;
+      } else if (!hadNoEffect(failure) && !(hasReason(failure, "TOO_LATE", "READ_ONLY") && lost !== undefined)) {
+        throw failure;
+      }
 
       if (lost !== undefined) {
         const found = findOut(
@@ -189,6 +191,8 @@ export class DriverMetaStore implements MetaStore {
           }),
         );
         if (found.state === "done") return found.etags;
+        // Sealed since: what has not taken effect no longer can.
+        if (hasReason(failure, "READ_ONLY")) throw failure;
         if (found.state === "unsure") throw lost;
         if (found.state === "lost") {
           throw new OutriggerError(

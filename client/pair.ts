@@ -11,6 +11,8 @@ export interface PairInput {
   /** May be used although its calls are blocked until this is done. */
   readonly meta: MetaStore;
   readonly blobId: string;
+  /** Of the blob store beside it: the record may also name that one. */
+  readonly besideId?: string | undefined;
   readonly blobAddress: string;
   readonly metaAddress: string;
   /** The blob store id that the configuration accepts in place of the recorded one. */
@@ -24,7 +26,7 @@ export async function checkPair(input: PairInput): Promise<void> {
   for (let tried = 0; ; tried++) {
     const [record] = await meta.get([pairKey]);
     const recorded = record?.value.toString("utf8").trim();
-    if (recorded === blobId) return;
+    if (recorded === blobId || (recorded !== undefined && recorded === input.besideId)) return;
     if (recorded !== undefined && input.acceptStoreId !== blobId) {
       throw new OutriggerError(
         "WRONG_STORE",

@@ -7,9 +7,19 @@ import type { Transport } from "../proto/transport.ts";
 import { DriverBlobStore } from "./blob-store.ts";
 import { UploadBudget } from "./budget.ts";
 import { type Change, isAway, StoreChannel } from "./channel.ts";
-import type { BlobStore, ConnectOptions, MetaStore, StoreHealth, Stores, StoreTarget } from "./contract.ts";
+import type {
+  BlobStore,
+  ConnectOptions,
+  ExchangeSteps,
+  ExchangeTargets,
+  MetaStore,
+  StoreHealth,
+  Stores,
+  StoreTarget,
+} from "./contract.ts";
 import { grpcTransport } from "./grpc.ts";
 import type { StoreKind } from "./handshake.ts";
+import { idOf, KeptStores, type Side } from "./kept-stores.ts";
 import { DriverMetaStore } from "./meta-store.ts";
 import { type ObserveCall, observed } from "./observed.ts";
 import { checkPair, pairKey } from "./pair.ts";
@@ -32,8 +42,6 @@ export interface ConnectParts {
 
 const UPLOAD_BUDGET_BYTES = 128 * 1024 * 1024;
 const RESUME_BUDGET_MS = 30_000;
-/** An upload's Location is good for so long: its store is kept as long. */
-const KEEP_OLD_MS = 24 * 60 * 60 * 1000;
 const PAIR_RETRY_MS = 1_000;
 const SWITCH_MS = 15_000;
 
@@ -49,11 +57,6 @@ function besides({ address, tls }: StoreTarget): StoreTarget {
 
 const systemRandom = () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
 
-interface Side<Store> {
-  readonly channel: StoreChannel;
-  readonly store: Store;
-}
-
 type LoggingParts = ConnectParts & { readonly log: Logger };
 
 class ConnectedStores implements Stores {
@@ -64,12 +67,12 @@ class ConnectedStores implements Stores {
   readonly #clock: Clock;
   readonly #budget: UploadBudget;
   readonly #listeners: ((change: Change & { kind: StoreKind }) => void)[] = [];
-  /** Blob stores that were switched away from, by id. */
-  readonly #old = new Map<string, Side<BlobStore> & { readonly forget: () => void }>();
+  readonly #kept: KeptStores<BlobStore>;
   readonly #ready: Promise<void>;
   #readiness: { resolve(): void; reject(error: unknown): void } | undefined;
   #blob: Side<BlobStore>;
   #metaSide: Side<MetaStore>;
+  #beside: Side<BlobStore> | undefined;
   #closed = false;
   /** Which look at the pair counts: a later one, or a switch, makes earlier ones void. */
   #pairTurn = 0;
@@ -82,6 +85,7 @@ class ConnectedStores implements Stores {
     this.#options = options;
     this.#parts = parts;
     this.#clock = parts.clock ?? systemClock;
+    this.#kept = new KeptStores(this.#clock);
     this.#budget = new UploadBudget(options.uploadBudgetBytes ?? UPLOAD_BUDGET_BYTES);
     this.#ready = new Promise((resolve, reject) => {
       this.#readiness = { resolve, reject };
@@ -90,6 +94,7 @@ class ConnectedStores implements Stores {
     this.#ready.catch(() => undefined);
     this.#blob = this.#openBlob(options.blobs);
     this.#metaSide = this.#openMeta(options.meta ?? besides(options.blobs));
+    this.#beside = options.beside && this.#openBlob(options.beside);
     this.blobs = following(() => this.#blob.store);
     this.meta = following(() => this.#metaSide.store);
     for (const { channel } of [this.#blob, this.#metaSide]) {
@@ -97,17 +102,30 @@ class ConnectedStores implements Stores {
       this.#watch(channel);
       channel.start();
     }
+    if (this.#beside !== undefined) this.#watchBeside(this.#beside.channel);
     this.#pairSoon(0);
   }
 
+  get beside(): BlobStore | undefined {
+    return this.#beside?.store;
+  }
+
+  get uploadStoreId(): string {
+    return this.blobs.facts.id;
+  }
+
   blobsById(storeId: string): BlobStore | undefined {
-    const { channel, store } = this.#blob;
-    if (channel.isDescribed && channel.facts.id === storeId) return store;
-    return this.#old.get(storeId)?.store;
+    const current = [this.#blob, this.#beside].find((side) => idOf(side) === storeId);
+    return current?.store ?? this.#kept.get(storeId);
+  }
+
+  endsHere(storeId: string): boolean {
+    return storeId === this.blobs.facts.id;
   }
 
   health(): StoreHealth[] {
-    return [this.#blob.channel.health(), this.#metaSide.channel.health()];
+    const pair = [this.#blob.channel.health(), this.#metaSide.channel.health()];
+    return this.#beside === undefined ? pair : [...pair, { ...this.#beside.channel.health(), beside: true }];
   }
 
   ready(): Promise<void> {
@@ -119,15 +137,15 @@ class ConnectedStores implements Stores {
   }
 
   switchTo(kind: StoreKind, target: StoreTarget): Promise<void> {
-    return this.#inTurn({ [kind]: target });
+    return this.exchange({ [kind === "blob" ? "blobs" : "meta"]: target });
   }
 
   switchBoth(blobs: StoreTarget, meta: StoreTarget): Promise<void> {
-    return this.#inTurn({ blob: blobs, meta });
+    return this.exchange({ blobs, meta });
   }
 
-  #inTurn(targets: { readonly blob?: StoreTarget; readonly meta?: StoreTarget }): Promise<void> {
-    const turn = this.#switching.then(() => this.#switch(targets));
+  exchange(targets: ExchangeTargets, how: ExchangeSteps = {}): Promise<void> {
+    const turn = this.#switching.then(() => this.#switch(targets, how));
     this.#switching = turn.catch(() => undefined);
     return turn;
   }
@@ -135,9 +153,8 @@ class ConnectedStores implements Stores {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelPairing?.();
-    this.#blob.channel.close();
-    this.#metaSide.channel.close();
-    for (const old of [...this.#old.values()]) old.forget();
+    for (const side of [this.#blob, this.#metaSide, this.#beside]) side?.channel.close();
+    this.#kept.close();
     this.#readiness?.reject(
       new OutriggerError("UNREACHABLE", "the stores were closed before they were ready", { side: "core" }),
     );
@@ -182,6 +199,12 @@ class ConnectedStores implements Stores {
     channel.onRefused((error) => this.#readiness?.reject(error));
   }
 
+  /** Nothing is derived from it, so nobody is told of its changes; another store in its place is refused by its channel. */
+  #watchBeside(channel: StoreChannel): void {
+    channel.onRefused((error) => this.#readiness?.reject(error));
+    channel.start();
+  }
+
   #tell(kind: StoreKind, change: Change): void {
     for (const listener of this.#listeners) listener({ kind, ...change });
   }
@@ -202,12 +225,12 @@ class ConnectedStores implements Stores {
    * @returns whether there is nothing left to do
    */
   async #pair(turn: number): Promise<boolean> {
-    const [blob, meta] = [this.#blob.channel, this.#metaSide.channel];
+    const [blob, meta, beside] = [this.#blob.channel, this.#metaSide.channel, this.#beside?.channel];
     try {
-      await Promise.all([blob.described(), meta.described()]);
+      await Promise.all([blob.described(), meta.described(), beside?.described()]);
       // Meanwhile closed, or switched: a switch checks its own pair.
       if (turn !== this.#pairTurn || this.#closed) return true;
-      await this.#checkPair(blob, meta);
+      await this.#checkPair(blob, meta, beside);
       if (turn === this.#pairTurn) this.#paired();
       return true;
     } catch (error) {
@@ -230,10 +253,17 @@ class ConnectedStores implements Stores {
     this.#readiness?.resolve();
   }
 
-  #checkPair(blob: StoreChannel, meta: StoreChannel): Promise<void> {
-    return checkPair({
+  async #checkPair(blob: StoreChannel, meta: StoreChannel, beside: StoreChannel | undefined): Promise<void> {
+    if (beside?.facts.id === blob.facts.id) {
+      throw new OutriggerError(
+        "WRONG_STORE",
+        `${blob.address} and ${beside.address} are the same blob store, ${blob.facts.id}: there is nothing to move`,
+      );
+    }
+    await checkPair({
       meta: new DriverMetaStore(meta, true),
       blobId: blob.facts.id,
+      besideId: beside?.facts.id,
       blobAddress: blob.address,
       metaAddress: meta.address,
       acceptStoreId: blob.target.acceptStoreId,
@@ -241,21 +271,29 @@ class ConnectedStores implements Stores {
     });
   }
 
-  /** Opens what is asked for, checks all of it, and only then uses it: both sides change in one step. */
-  async #switch(targets: { readonly blob?: StoreTarget; readonly meta?: StoreTarget }): Promise<void> {
-    const blob = targets.blob === undefined ? undefined : this.#openBlob(targets.blob);
-    const meta = targets.meta === undefined ? undefined : this.#openMeta(targets.meta);
-    const opened = [blob?.channel, meta?.channel].filter((channel) => channel !== undefined);
-    for (const channel of opened) channel.block(unpaired());
+  /** Opens what is asked for, checks all of it, and only then uses it: all sides change in one step. */
+  async #switch(targets: ExchangeTargets, how: ExchangeSteps): Promise<void> {
+    const blob = targets.blobs && this.#openBlob(targets.blobs);
+    const meta = targets.meta && this.#openMeta(targets.meta);
+    const other = targets.beside;
+    const opened = other === undefined || other === "none" ? undefined : this.#openBlob(other);
+    const beside = other === undefined ? this.#beside : opened;
+    const ours = [blob?.channel, meta?.channel, opened?.channel].filter((channel) => channel !== undefined);
+    for (const channel of [blob?.channel, meta?.channel]) channel?.block(unpaired());
     try {
-      await this.#checked(blob?.channel, meta?.channel);
+      await this.#checked(blob?.channel, meta?.channel, opened?.channel, beside?.channel);
+      await how.check?.({ blobs: (blob ?? this.#blob).channel.facts.id, beside: idOf(beside) });
     } catch (error) {
-      for (const channel of opened) channel.close();
+      for (const channel of ours) channel.close();
       throw error;
     }
-    const before = { blob: this.#blob, meta: this.#metaSide };
+    const before = { blob: this.#blob, meta: this.#metaSide, beside: this.#beside };
     if (blob !== undefined) this.#blob = blob;
     if (meta !== undefined) this.#metaSide = meta;
+    this.#beside = beside;
+    how.commit?.();
+    if (opened !== undefined) this.#watchBeside(opened.channel);
+    if (before.beside !== undefined && before.beside !== beside) this.#retire(before.beside);
     if (blob !== undefined) this.#exchanged("blob", before.blob, blob.channel);
     if (meta !== undefined) this.#exchanged("meta", before.meta, meta.channel);
     this.#cancelPairing?.();
@@ -263,18 +301,15 @@ class ConnectedStores implements Stores {
     this.#paired();
   }
 
-  /** What becomes of the store that was switched away from, and who is told. */
+  /** Who is told of an exchange, and what becomes of the store that was switched away from. */
   #exchanged(kind: StoreKind, before: Side<BlobStore> | Side<MetaStore>, channel: StoreChannel): void {
     this.#watch(channel);
     channel.start();
     const { facts } = channel;
     const known = before.channel.isDescribed ? before.channel.facts : undefined;
-    this.#old.get(facts.id)?.forget();
-    if (known === undefined || known.id === facts.id) {
-      // The same data: whoever loses the old driver goes on with the new one.
-      before.channel.successor = channel;
-      before.channel.closeWhenIdle();
-    } else if (kind === "blob") this.#keep(known.id, before as Side<BlobStore>);
+    // The same data, or what never answered: whoever loses the old driver goes on with the new one.
+    if (known === undefined || known.id === facts.id) before.channel.successor = channel;
+    if (kind === "blob") this.#retire(before as Side<BlobStore>);
     else before.channel.closeWhenIdle();
     this.#parts.log.info(
       { storeId: facts.id, from: before.channel.address, to: channel.address },
@@ -285,20 +320,40 @@ class ConnectedStores implements Stores {
     if (otherStore || outsideGrew) this.#tell(kind, { facts, outsideGrew, otherStore });
   }
 
+  /** Kept for the uploads that began on it; where the same data are reached otherwise now, whoever uses it goes on there. */
+  #retire(side: Side<BlobStore>): void {
+    const current = [this.#blob, this.#beside].filter((one) => one !== undefined);
+    for (const one of current) {
+      const id = idOf(one);
+      if (id !== undefined) this.#kept.replacedBy(id, one.channel);
+    }
+    const id = idOf(side);
+    const successor = id === undefined ? undefined : current.find((one) => idOf(one) === id);
+    if (successor !== undefined) side.channel.successor = successor.channel;
+    if (id === undefined || successor !== undefined) side.channel.closeWhenIdle();
+    else this.#kept.keep(id, side);
+  }
+
   /** Everything that is asked of stores before they are used. @throws what is wrong with one of them */
-  async #checked(blob: StoreChannel | undefined, meta: StoreChannel | undefined): Promise<void> {
-    const addresses = [blob?.address, meta?.address].filter((address) => address !== undefined).join(" and ");
+  async #checked(
+    blob: StoreChannel | undefined,
+    meta: StoreChannel | undefined,
+    opened: StoreChannel | undefined,
+    beside: StoreChannel | undefined,
+  ): Promise<void> {
+    const asked = [blob, meta, opened].filter((channel) => channel !== undefined);
+    const addresses = asked.map(({ address }) => address).join(" and ");
     const ending = new AbortController();
     const cancel = this.#clock.after(SWITCH_MS, () =>
       ending.abort(new OutriggerError("TIMED_OUT", `${addresses} was not checked within ${SWITCH_MS / 1000} s`)),
     );
     try {
-      await Promise.all([blob?.describe(ending.signal), meta?.describe(ending.signal)]);
-      if (blob !== undefined) assertKnown("blob", blob, this.#blob.channel);
+      await Promise.all(asked.map((channel) => channel.describe(ending.signal)));
+      if (blob !== undefined && blob.facts.id !== idOf(this.#beside)) assertKnown("blob", blob, this.#blob.channel);
       if (meta !== undefined && !(blob !== undefined && (await this.#comesWith(meta, blob)))) {
         assertKnown("meta", meta, this.#metaSide.channel);
       }
-      await this.#checkPair(blob ?? this.#blob.channel, meta ?? this.#metaSide.channel);
+      await this.#checkPair(blob ?? this.#blob.channel, meta ?? this.#metaSide.channel, beside);
     } finally {
       cancel();
     }
@@ -315,17 +370,6 @@ class ConnectedStores implements Stores {
     return record === undefined
       ? meta.address === blob.address
       : record.value.toString("utf8").trim() === blob.facts.id;
-  }
-
-  #keep(id: string, side: Side<BlobStore>): void {
-    this.#old.get(id)?.forget();
-    const cancel = this.#clock.after(KEEP_OLD_MS, () => forget());
-    const forget = () => {
-      cancel();
-      this.#old.delete(id);
-      side.channel.close();
-    };
-    this.#old.set(id, { ...side, forget });
   }
 }
 

@@ -15,10 +15,11 @@ import type { Listener } from "./http/listener.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { createReadiness } from "./http/readiness.ts";
 import { loadAuthenticator, loadTls } from "./materials.ts";
+import { MovingStores } from "./moving/stores.ts";
 import { openListener, urlHost } from "./opening.ts";
 import type { Repositories } from "./repository/contract.ts";
 import { readSecretFile } from "./secret-file.ts";
-import { connectOptions, redirectOf, switchStores } from "./targets.ts";
+import { connectOptions, moveOf, redirectOf, switchStores } from "./targets.ts";
 import { type Watch, watchFiles } from "./watch.ts";
 
 /** The rules over the stores, with their beginning and end. */
@@ -41,6 +42,7 @@ export interface RegistryParts {
     readonly clock: Clock;
     readonly log: Logger;
     readonly locationSecret?: Buffer;
+    readonly sealedWaitMs?: number;
   }): StartableRepositories;
 }
 
@@ -96,16 +98,18 @@ export async function startWith(
 
   const traffic: Traffic = { bytesIn: 0, bytesOut: 0, uploadsOpen: 0, pullsOpen: 0 };
   const metrics = createMetrics(traffic, () => stores.health());
-  const stores: Stores = parts.connect(connectOptions(config, coreVersion), {
+  const connected = parts.connect(connectOptions(config, coreVersion), {
     log,
     clock,
     onCall: metrics.observeStoreCall,
   });
+  const stores = new MovingStores(connected, moveOf(config), { clock, log });
   const repositories = parts.createRepositories({
     stores,
     mode: config.cores,
     clock,
     log,
+    sealedWaitMs: config.stores.sealedWaitSeconds * 1000,
     ...(secret === undefined ? {} : { locationSecret: secret }),
   });
   let serving: Backend["serving"];
@@ -265,7 +269,15 @@ export async function startWith(
 
 const liveKeys = ["auth", "readOnly", "redirect", "log", "http.tls"] as const;
 /** Settings that a reload cannot change. */
-const fixedKeys = ["http.listen", "http.secretFile", "http.metrics", "cores", "uploadBudgetMiB", "reload"] as const;
+const fixedKeys = [
+  "http.listen",
+  "http.secretFile",
+  "http.metrics",
+  "cores",
+  "uploadBudgetMiB",
+  "reload",
+  "stores.sealedWaitSeconds",
+] as const;
 
 function at(config: Config, path: string): unknown {
   let value: unknown = config;

@@ -1,17 +1,20 @@
 /** The stores of a configuration as the client wants to be told of them, and their exchange. */
 import { isDeepStrictEqual } from "node:util";
-import type { ConnectOptions, Stores, StoreTarget } from "../client/contract.ts";
+import type { ConnectOptions, ExchangeTargets, Stores, StoreTarget } from "../client/contract.ts";
 import type { Config } from "./config.ts";
 import type { Redirect } from "./http/exchange.ts";
+import type { BlobMove, MovingStores } from "./moving/stores.ts";
 import { blobKey } from "./repository/keys.ts";
 
 export function connectOptions(
   config: Config,
   coreVersion: string | undefined,
 ): ConnectOptions & { readonly meta: StoreTarget } {
+  const beside = besideTarget(config);
   return {
     blobs: targetOf(config.stores.blobs),
     meta: metaTarget(config),
+    ...(beside === undefined ? {} : { beside }),
     coreName: "outrigger",
     ...(coreVersion === undefined ? {} : { coreVersion }),
     uploadBudgetBytes: config.uploadBudgetMiB * 1024 * 1024,
@@ -20,7 +23,7 @@ export function connectOptions(
 
 /** The section as a target: absent keys left out instead of undefined. */
 function targetOf(section: Config["stores"]["blobs"]): StoreTarget {
-  const { tls, ...rest } = section;
+  const { tls, move: _, ...rest } = section;
   return { ...defined(rest), ...(tls === undefined ? {} : { tls: defined(tls) }) } as StoreTarget;
 }
 
@@ -33,20 +36,42 @@ function metaTarget({ stores: { blobs, meta } }: Config): StoreTarget {
   return meta === undefined ? sameAddress(targetOf(blobs)) : targetOf(meta);
 }
 
+function besideTarget({ stores: { blobs } }: Config): StoreTarget | undefined {
+  if (blobs.move === undefined) return undefined;
+  const { to, phase: _phase, onlyCore: _only, ...rest } = blobs.move;
+  return targetOf({ address: to, ...rest });
+}
+
+export function moveOf({ stores: { blobs }, cores }: Config): BlobMove | undefined {
+  if (blobs.move === undefined) return undefined;
+  return { phase: blobs.move.phase, onlyCore: blobs.move.onlyCore || cores === "one" };
+}
+
 function defined(section: object): object {
   return Object.fromEntries(Object.entries(section).filter(([, value]) => value !== undefined));
 }
 
 /** @returns the keys that changed. Rejects, with the old ones in use, when a new one is refused */
-export async function switchStores(stores: Stores, before: Config, next: Config): Promise<string[]> {
-  const [oldBlobs, newBlobs] = [targetOf(before.stores.blobs), targetOf(next.stores.blobs)];
-  const [oldMeta, newMeta] = [metaTarget(before), metaTarget(next)];
-  const blobs = !isDeepStrictEqual(oldBlobs, newBlobs);
-  const meta = !isDeepStrictEqual(oldMeta, newMeta);
-  if (blobs && meta) await stores.switchBoth(newBlobs, newMeta);
-  else if (blobs) await stores.switchTo("blob", newBlobs);
-  else if (meta) await stores.switchTo("meta", newMeta);
-  return [...(blobs ? ["stores.blobs"] : []), ...(meta ? ["stores.meta"] : [])];
+export async function switchStores(stores: MovingStores, before: Config, next: Config): Promise<string[]> {
+  const [newBlobs, newMeta, newBeside] = [targetOf(next.stores.blobs), metaTarget(next), besideTarget(next)];
+  const differ = {
+    blobs: !isDeepStrictEqual(targetOf(before.stores.blobs), newBlobs),
+    meta: !isDeepStrictEqual(metaTarget(before), newMeta),
+    beside: !isDeepStrictEqual(besideTarget(before), newBeside),
+    move: !isDeepStrictEqual(moveOf(before), moveOf(next)),
+  };
+  if (Object.values(differ).includes(true)) {
+    const targets: ExchangeTargets = {
+      ...(differ.blobs ? { blobs: newBlobs } : {}),
+      ...(differ.meta ? { meta: newMeta } : {}),
+      ...(differ.beside ? { beside: newBeside ?? "none" } : {}),
+    };
+    await stores.moveOn(targets, moveOf(next));
+  }
+  return [
+    ...(differ.blobs || differ.beside || differ.move ? ["stores.blobs"] : []),
+    ...(differ.meta ? ["stores.meta"] : []),
+  ];
 }
 
 const SIGNED_FOR_MS = 10 * 60_000;

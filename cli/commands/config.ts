@@ -37,8 +37,9 @@ async function check(file: string, { connect }: { readonly connect: boolean }): 
 /** Loaded only here: looking at a file needs no gRPC. */
 async function checkStores(config: Config): Promise<void> {
   const { checkPairOnly } = await import("../pair.ts");
-  const { blob, meta } = await checkPairOnly(connectOptions(config, undefined));
-  for (const [kind, facts] of Object.entries({ blob, meta }))
+  const { blob, meta, beside } = await checkPairOnly(connectOptions(config, undefined));
+  const stores = { blob, meta, ...(beside === undefined ? {} : { "new blob": beside }) };
+  for (const [kind, facts] of Object.entries(stores))
     print(`${kind} store ${facts.id}: ${facts.driver} ${facts.driverVersion} at ${facts.address}`);
 }
 

@@ -58,6 +58,28 @@ const store = z.strictObject({
     .describe("Refuse a driver that lacks one of these capabilities, such as `DURABLE`."),
 });
 
+const blobs = store.extend({
+  move: z
+    .strictObject({
+      to: address.describe(
+        "While blobs are moved: where the driver of the store listens that they are moved to (docs/guides/move-storage.md).",
+      ),
+      phase: z
+        .enum(["read", "write"])
+        .describe(
+          "`read`: blobs are looked for in both stores, and written where they were. `write`, once every core is in phase `read`: written to the new one, and looked for in both.",
+        ),
+      onlyCore: z
+        .boolean()
+        .default(false)
+        .describe(
+          "No other core shares the stores: phase `write` may follow at once. With `cores: one` that is known.",
+        ),
+      ...store.pick({ tls: true, id: true, localRoot: true, requiredCapabilities: true }).shape,
+    })
+    .optional(),
+});
+
 export const configSchema = z.strictObject({
   http: z
     .strictObject({
@@ -87,8 +109,17 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   stores: z.strictObject({
-    blobs: store.describe("Where layers and manifests lie."),
+    blobs: blobs.describe("Where layers and manifests lie."),
     meta: store.optional().describe("Where tags and links lie. Default: the same as `stores.blobs`."),
+    sealedWaitSeconds: z
+      .number()
+      .int()
+      .min(0)
+      .max(600)
+      .default(60)
+      .describe(
+        "How long a change waits, before it is answered with 503, while the meta store is sealed: its driver runs with `--read-only` because it is being moved.",
+      ),
   }),
   cores: z
     .enum(["one", "many"])

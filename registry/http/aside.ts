@@ -45,6 +45,7 @@ export function createAside({ readiness, metrics }: AsideOptions): Aside {
 function describe(store: StoreHealth) {
   return {
     kind: store.kind,
+    ...(store.beside ? { role: "move" } : {}),
     ready: store.ready,
     ...(store.reason === undefined ? {} : { reason: store.reason }),
     ...(store.problem === undefined ? {} : { problem: store.problem }),

@@ -39,11 +39,12 @@ export function createMetrics(traffic: Traffic, health: () => readonly StoreHeal
   gauge(registry, "outrigger_http_pulls_open", "Blobs being sent.", () => traffic.pullsOpen);
   new Gauge({
     name: "outrigger_store_ready",
-    help: "1 while the store answers.",
-    labelNames: ["kind"],
+    help: "1 while the store answers; role is move for the one that blobs are being moved to, else main.",
+    labelNames: ["kind", "role"],
     registers: [registry],
     collect() {
-      for (const store of health()) this.set({ kind: store.kind }, store.ready ? 1 : 0);
+      for (const store of health())
+        this.set({ kind: store.kind, role: store.beside ? "move" : "main" }, store.ready ? 1 : 0);
     },
   });
   return {

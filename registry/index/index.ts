@@ -8,6 +8,7 @@ import { type Logger, pino } from "pino";
 import type { Stores } from "../../client/contract.ts";
 import { type Clock, systemClock } from "../../proto/clock.ts";
 import { hasReason } from "../../proto/errors.ts";
+import { isOneMove, moveRecordKey, parseMoveRecord } from "../moving/record.ts";
 import type { Core } from "../repository/core.ts";
 import { DigestCache } from "../repository/digest-cache.ts";
 import { indexMarkerKey } from "../repository/keys.ts";
@@ -50,9 +51,15 @@ export async function verifyIndex(stores: Stores, options: IndexOptions = {}): P
 /** At a core's start, and whenever the data turns out to be other than it was. @returns whether it was rebuilt */
 export async function ensureIndex(core: Core, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
   const read = options.signal === undefined ? {} : { signal: options.signal };
-  const [held] = await core.ledger.get([indexMarkerKey], read);
-  const why = whyRebuild(held, markerFor(core.stores));
-  if (why === undefined) return false;
+  const [held, move] = await core.ledger.get([indexMarkerKey, moveRecordKey], read);
+  const record = move && parseMoveRecord(move.value);
+  const marker = markerFor(core.stores);
+  const why = whyRebuild(held, marker, (id, other) => isOneMove(record, id, other));
+  if (why === undefined) {
+    // After a move: the index goes with the blobs. While it lasts, each core would write the marker anew.
+    if (held?.value.toString("utf8") !== marker && core.stores.beside === undefined) await mark(core, marker, read);
+    return false;
+  }
   core.log.info({ why }, "rebuilding the index");
   let toldAt = core.clock.monotonic();
   const report = await rebuild(core, {
@@ -74,12 +81,17 @@ async function rebuild(core: Core, options: IndexOptions): Promise<IndexReport> 
   // As of now: what is changed from outside later must be seen as a change.
   const marker = markerFor(core.stores);
   const report = await runPasses(new IndexRun(core, true, signal, options.progress));
+  await mark(core, marker, { signal });
+  return report;
+}
+
+async function mark(core: Core, marker: string, options: { readonly signal?: AbortSignal }): Promise<void> {
   for (;;) {
-    const [held] = await core.ledger.get([indexMarkerKey], { signal });
-    if (held?.value.toString("utf8") === marker) return report;
+    const [held] = await core.ledger.get([indexMarkerKey], options);
+    if (held?.value.toString("utf8") === marker) return;
     try {
-      await core.ledger.write([putMarker(held, marker)], { signal });
-      return report;
+      await core.ledger.write([putMarker(held, marker)], options);
+      return;
     } catch (error) {
       if (!hasReason(error, "CONDITION_FAILED", "CONFLICT")) throw error;
     }

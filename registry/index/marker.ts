@@ -22,8 +22,15 @@ export function markerFor(stores: Stores): string {
   return JSON.stringify(marker);
 }
 
-/** Why the index must be rebuilt; `undefined`: it need not. */
-export function whyRebuild(held: MetaItem | undefined, wanted: string): string | undefined {
+/**
+ * Why the index must be rebuilt; `undefined`: it need not.
+ * @param isSame whether two blob stores hold the same blobs, since those were moved from one to the other
+ */
+export function whyRebuild(
+  held: MetaItem | undefined,
+  wanted: string,
+  isSame: (id: string, other: string) => boolean = () => false,
+): string | undefined {
   if (held === undefined) return "the store has no index yet";
   const text = held.value.toString("utf8");
   if (text === wanted) return undefined;
@@ -31,7 +38,11 @@ export function whyRebuild(held: MetaItem | undefined, wanted: string): string |
     const was = JSON.parse(text) as Partial<Marker>;
     const is = JSON.parse(wanted) as Marker;
     if (was.format !== is.format) return "the index has another format";
-    if (was.meta?.id !== is.meta.id || was.blobs?.id !== is.blobs.id) return "the index was made for other stores";
+    if (was.meta?.id !== is.meta.id) return "the index was made for other stores";
+    if (was.blobs?.id !== is.blobs.id) {
+      if (was.blobs === undefined || !isSame(was.blobs.id, is.blobs.id)) return "the index was made for other stores";
+      if (was.meta.outside === is.meta.outside) return undefined;
+    }
     return "somebody else has changed the stored data";
   } catch {
     return "the index's marker cannot be read";

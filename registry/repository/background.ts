@@ -2,6 +2,7 @@
 
 import { sleep } from "../../proto/clock.ts";
 import { ensureIndex } from "../index/index.ts";
+import { removeEndedMove } from "../moving/tidy.ts";
 import type { Core } from "./core.ts";
 import type { FactsMemory } from "./facts-memory.ts";
 import type { Lease } from "./lease.ts";
@@ -78,6 +79,7 @@ export function createBackground(core: Core, lease: Lease, memory: FactsMemory |
           await untilDone("old marks of cancelled uploads could not be removed", () =>
             removeOldCancellations(core, signal),
           );
+          await untilDone("what is left of a move could not be removed", () => removeEndedMove(core, signal));
           await sleep(core.clock, TIDY_EVERY_MS, signal);
         }
       });

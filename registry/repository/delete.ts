@@ -34,9 +34,10 @@ export async function deleteTag(core: Core, name: string, tag: string, context: 
   assertName(name);
   if (!isTag(tag)) return false;
   return untilNotRaced(core, context.signal, async () => {
+    const basis = core.ledger.basis();
     const [link, derived] = await core.ledger.get([tagLink(name, tag), tagKey(name, tag)], context);
     if (link === undefined) return false;
-    await takeTag(core, name, tag, link, derived, context);
+    await takeTag(core, name, tag, link, derived, context, basis);
     // A tag to nothing, in a root of distribution, was not there for anybody who asked.
     return derived !== undefined;
   });
@@ -50,6 +51,7 @@ async function takeTag(
   link: MetaItem,
   derived: MetaItem | undefined,
   context: RequestContext,
+  basis: string,
 ): Promise<void> {
   const last: MetaOperation[] = [
     { kind: "delete", key: link.key, condition: { ifEtag: link.etag } },
@@ -67,9 +69,10 @@ async function takeTag(
     await core.ledger.write(
       [{ kind: "check", key: link.key, condition: { ifEtag: link.etag } }, ...some.map(deletion)],
       context,
+      basis,
     );
   }
-  await core.ledger.write([...last, ...history.map(deletion)], context);
+  await core.ledger.write([...last, ...history.map(deletion)], context, basis);
 }
 
 export async function deleteManifest(
@@ -81,16 +84,17 @@ export async function deleteManifest(
   assertName(name);
   assertDigestText(digest);
   return untilNotRaced(core, context.signal, async () => {
+    const basis = core.ledger.basis();
     const [guard, revision, refs, layer] = await core.ledger.get(
       [catalogKey(name), revisionLink(name, digest), refsKey(digest, name), layerLink(name, digest)],
       context,
     );
     if (revision === undefined) return false;
-    const [taking = ""] = await core.ledger.write([beginTaking(name, guard)], context);
+    const [taking = ""] = await core.ledger.write([beginTaking(name, guard)], context, basis);
     for (const tag of await tagsOf(core, name, digest, context)) {
       const [link, derived] = await core.ledger.get([tagLink(name, tag), tagKey(name, tag)], context);
       // Moved to another manifest since it was listed: the guard's etag has changed with it.
-      if (link?.value.toString("utf8") === digest) await takeTag(core, name, tag, link, derived, context);
+      if (link?.value.toString("utf8") === digest) await takeTag(core, name, tag, link, derived, context, basis);
     }
     const subject = (await loadManifest(core, digest, context))?.manifest.subject;
     const emptied = layer === undefined && (await isOnlyRevision(core, name, digest, context));
@@ -102,6 +106,7 @@ export async function deleteManifest(
         endTaking(name, taking, emptied),
       ],
       context,
+      basis,
     );
     return true;
   });
@@ -115,12 +120,13 @@ export async function deleteBlob(core: Core, name: string, digest: string, conte
   if (first === undefined) return false;
   await assertNotMentioned(core, name, digest, context);
   return untilNotRaced(core, context.signal, async () => {
+    const basis = core.ledger.basis();
     const [guard, link, refs, revision] = await core.ledger.get(
       [catalogKey(name), layerLink(name, digest), refsKey(digest, name), revisionLink(name, digest)],
       context,
     );
     if (link === undefined) return false;
-    const [taking = ""] = await core.ledger.write([beginTaking(name, guard)], context);
+    const [taking = ""] = await core.ledger.write([beginTaking(name, guard)], context, basis);
     await assertNotMentioned(core, name, digest, context);
     const emptied = revision === undefined && (await isOnlyLayer(core, name, digest, context));
     await core.ledger.write(
@@ -130,6 +136,7 @@ export async function deleteBlob(core: Core, name: string, digest: string, conte
         endTaking(name, taking, emptied),
       ],
       context,
+      basis,
     );
     return true;
   });

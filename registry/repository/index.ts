@@ -14,6 +14,7 @@ import { HeldLease, type Lease, NoLease } from "./lease.ts";
 import { Ledger } from "./ledger.ts";
 import { listRepositories, listTags } from "./listings.ts";
 import { mountBlob } from "./mount.ts";
+import { DEFAULT_SEALED_WAIT_MS, Patience } from "./patience.ts";
 import { getManifest, readBlob, statBlob } from "./pull.ts";
 import { putManifest } from "./push-manifest.ts";
 import { listReferrers } from "./referrers.ts";
@@ -34,6 +35,8 @@ export interface RepositoriesOptions {
   readonly contentMemoryBytes?: number;
   /** `mode: "one"`: tags, links and listings in memory, in bytes. Default 64 MiB. */
   readonly factsMemoryBytes?: number;
+  /** How long a request's writes wait while the meta store is sealed, in all. Default 60 s. */
+  readonly sealedWaitMs?: number;
   /** `mode: "one"`: how often the lease is proven twice. Default 2 s; after a crash the next core waits twice this. */
   readonly beatMs?: number;
 }
@@ -66,7 +69,9 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
   };
   const lease: Lease = options.mode === "one" ? new HeldLease(leaseOptions) : new NoLease(leaseOptions);
   const cache = new DigestCache(options.contentMemoryBytes ?? DEFAULT_MEMORY_BYTES);
-  const core: Core = { stores, ledger: new Ledger(stores, lease, memory), cache, clock, random, log };
+  const sealedWaitMs = options.sealedWaitMs ?? DEFAULT_SEALED_WAIT_MS;
+  const patience = new Patience({ clock, log, random, lease, sealedWaitMs });
+  const core: Core = { stores, ledger: new Ledger(stores, lease, memory, patience), cache, clock, random, log };
   let secret = options.locationSecret;
   const background = createBackground(core, lease, memory);
 

@@ -32,6 +32,8 @@ export interface Lease {
   lost(check: MetaOperation, cause: unknown): RegistryError;
   /** The store behind the address is another one, or was changed: what is known of the lease is void. */
   forget(): void;
+  /** The store was exchanged, and the lease is not yet taken in the new one. */
+  isMoving(): boolean;
   close(): Promise<void>;
 }
 
@@ -80,6 +82,10 @@ export class NoLease implements Lease {
 
   forget(): void {}
 
+  isMoving(): boolean {
+    return false;
+  }
+
   async close(): Promise<void> {}
 }
 
@@ -91,6 +97,7 @@ export class HeldLease implements Lease {
   #holderEtag: string | undefined;
   #beatEtag = "";
   #count = 0;
+  #moving = false;
   /** Monotonic, when the last renewal that succeeded was sent. */
   #renewedAt = Number.NEGATIVE_INFINITY;
   readonly #closing = new AbortController();
@@ -131,7 +138,12 @@ export class HeldLease implements Lease {
   }
 
   forget(): void {
+    this.#moving = true;
     this.#lose("the meta store has changed");
+  }
+
+  isMoving(): boolean {
+    return this.#moving;
   }
 
   async close(): Promise<void> {
@@ -186,6 +198,7 @@ export class HeldLease implements Lease {
       );
       this.#holderEtag = holderEtag;
       this.#beatEtag = beatEtag;
+      this.#moving = false;
       this.#renewedAt = sentAt;
       this.#options.log.debug({ holder: this.#id, beatMs: this.#beatMs }, "holds the store alone");
     });

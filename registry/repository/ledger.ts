@@ -15,6 +15,7 @@ import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import { limits } from "../../proto/limits.ts";
 import type { FactsMemory } from "./facts-memory.ts";
 import type { Lease } from "./lease.ts";
+import type { Patience } from "./patience.ts";
 
 /** Operations that a caller has in one Write, beside the lease's check. */
 export const WRITE_OPERATIONS = limits.writeOperations - 1;
@@ -25,12 +26,15 @@ export class Ledger {
   readonly #lease: Lease;
   /** `cores: one` only. */
   readonly #memory: FactsMemory | undefined;
+  /** Absent: a sealed store refuses at once. */
+  readonly #patience: Patience | undefined;
 
-  constructor(stores: Stores, lease: Lease, memory: FactsMemory | undefined) {
+  constructor(stores: Stores, lease: Lease, memory: FactsMemory | undefined, patience?: Patience) {
     this.#stores = stores;
     this.#meta = stores.meta;
     this.#lease = lease;
     this.#memory = memory;
+    this.#patience = patience;
   }
 
   /**
@@ -81,14 +85,22 @@ export class Ledger {
   }
 
   /**
-   * At most WRITE_OPERATIONS operations, each key once. @returns their etags
-   * @param basis of what the Write was decided by, where that includes bytes: another one by now is CONFLICT
-   * @throws CONDITION_FAILED (metadata index, of these operations), CONFLICT; UNAVAILABLE when another core holds the store
+   * At most WRITE_OPERATIONS operations, each key once. Waits while the store is sealed. @returns their etags
+   * @param basis as it was before what the Write was decided by was read: another one by now is CONFLICT
+   * @throws CONDITION_FAILED (metadata index, of these operations), CONFLICT; UNAVAILABLE when another core holds the store,
+   * or it stays sealed
    */
   async write(operations: readonly MetaOperation[], options: CallOptions, basis = this.basis()): Promise<string[]> {
-    if (basis !== this.basis()) {
-      throw new OutriggerError("CONFLICT", "the stores were exchanged for others meanwhile", { side: "core" });
-    }
+    const attempt = async () => {
+      if (basis !== this.basis()) {
+        throw new OutriggerError("CONFLICT", "the stores were exchanged for others meanwhile", { side: "core" });
+      }
+      return this.#writeOnce(operations, options);
+    };
+    return this.#patience === undefined ? attempt() : this.#patience.whileSealed(options, attempt);
+  }
+
+  async #writeOnce(operations: readonly MetaOperation[], options: CallOptions): Promise<string[]> {
     const check = this.#lease.check();
     const ended = this.#memory?.beginWrite(operations);
     let outcome: "written" | "refused" | "unknown" = "unknown";
@@ -98,7 +110,7 @@ export class Ledger {
       ended?.(outcome, etags);
       return etags;
     } catch (error) {
-      if (hasReason(error, "CONDITION_FAILED", "CONFLICT")) outcome = "refused";
+      if (hasReason(error, "CONDITION_FAILED", "CONFLICT", "READ_ONLY")) outcome = "refused";
       if (!hasReason(error, "CONDITION_FAILED")) throw error;
       const index = Number(error.metadata["index"]);
       if (index === 0) throw this.#lease.lost(check, error);

@@ -9,12 +9,13 @@ const SECRET_BYTES = 32;
 export async function ensureLocationSecret(core: Core, signal?: AbortSignal): Promise<Buffer> {
   const options = signal === undefined ? {} : { signal };
   for (;;) {
+    const basis = core.ledger.basis();
     const [held] = await core.ledger.get([locationSecretKey], options);
     if (held !== undefined && held.value.length >= SECRET_BYTES) return held.value;
     const value = randomBytes(SECRET_BYTES);
     const condition = held === undefined ? ({ ifAbsent: true } as const) : { ifEtag: held.etag };
     try {
-      await core.ledger.write([{ kind: "put", key: locationSecretKey, value, condition }], options);
+      await core.ledger.write([{ kind: "put", key: locationSecretKey, value, condition }], options, basis);
       return value;
     } catch (error) {
       // Another core was first: its secret is the one.

@@ -28,7 +28,7 @@ export function startUpload(core: Core, name: string, algorithm: Algorithm): Upl
   return {
     id: randomUUID(),
     repository: name,
-    storeId: core.stores.blobs.facts.id,
+    storeId: core.stores.uploadStoreId,
     algorithm,
     offsetBytes: 0,
     startedMs: core.clock.now(),
@@ -62,7 +62,7 @@ export async function finishUpload(
   let committed: AppendResult["committed"];
   await untilNotRaced(core, context.signal, async () => {
     // Bytes in a store that is no longer the registry's would be linked to nothing.
-    if (session.storeId !== core.stores.blobs.facts.id) throw unknown(session);
+    if (!core.stores.endsHere(session.storeId)) throw unknown(session);
     const items = await untilNotDeleting(core, digest, context, () =>
       patiently(core, context, () => readLayer(core, session.repository, digest, [cancelled], context)),
     );

@@ -155,6 +155,20 @@ export class FakeStores implements Stores {
     return result;
   }
 
+  readonly beside: BlobStore | undefined = undefined;
+
+  get uploadStoreId(): string {
+    return this.backend.blobFacts.id;
+  }
+
+  endsHere(storeId: string): boolean {
+    return storeId === this.backend.blobFacts.id;
+  }
+
+  exchange(): Promise<void> {
+    return this.switchTo();
+  }
+
   blobsById(storeId: string): BlobStore | undefined {
     return storeId === this.backend.blobFacts.id ? this.blobs : undefined;
   }

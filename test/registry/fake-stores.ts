@@ -25,10 +25,12 @@ export function fakeStores(): FakeStores {
     stores.refusals.delete(kind);
     if (error) throw error;
   };
-  const unused = new Proxy({}, { get: (_, name) => assertUnused(String(name)) });
+  const only = (known: object) =>
+    new Proxy(known, { get: (target, name) => Reflect.get(target, name) ?? assertUnused(String(name)) });
   const stores: FakeStores = {
-    blobs: unused as Stores["blobs"],
-    meta: unused as Stores["meta"],
+    blobs: only({ facts: { id: "11111111-1111-4111-8111-111111111111" } }) as Stores["blobs"],
+    // A start asks whether blobs are being moved.
+    meta: only({ get: async (keys: readonly string[]) => keys.map(() => undefined) }) as Stores["meta"],
     state: [
       { kind: "blob", address: "unix:///secret/blob.sock", ready: true },
       { kind: "meta", address: "unix:///secret/meta.sock", ready: true },
@@ -38,7 +40,10 @@ export function fakeStores(): FakeStores {
     closed: false,
     accept: () => void events.emit("accept"),
     refuse: (error) => void events.emit("refuse", error),
+    beside: undefined,
+    uploadStoreId: "",
     blobsById: () => undefined,
+    endsHere: () => true,
     health: () => stores.state,
     ready: () => ready,
     async switchTo(kind, target) {
@@ -48,6 +53,12 @@ export function fakeStores(): FakeStores {
     async switchBoth(blobs, meta) {
       refused("both");
       stores.switched.push(["both", blobs, meta]);
+    },
+    async exchange({ blobs, meta }, how) {
+      if (blobs && meta) await stores.switchBoth(blobs, meta);
+      else if (blobs) await stores.switchTo("blob", blobs);
+      else if (meta) await stores.switchTo("meta", meta);
+      how?.commit?.();
     },
     onChanged() {},
     async close() {
