@@ -102,6 +102,24 @@ describe("a Write whose answer is lost", () => {
     });
   }
 
+  it("and the store was sealed since: done if it took effect, else refused, and never sent a third time", async () => {
+    const b = await setUp();
+    b.lose("after", 1, "UNREACHABLE");
+    const answer = b.transport.answers["meta.Write"];
+    b.transport.answers["meta.Write"] = (request, call) => {
+      if (b.keys.writes > 0) throw error("READ_ONLY");
+      return answer?.(request, call) as never;
+    };
+    assert.deepEqual(await write(b, [put("k", { ifAbsent: true })]), ["e1"]);
+    const other = await setUp();
+    let sent = 0;
+    other.transport.answers["meta.Write"] = () => {
+      throw error(sent++ === 0 ? "UNREACHABLE" : "READ_ONLY");
+    };
+    await assert.rejects(write(other, [put("k", { ifAbsent: true })]), rejected("READ_ONLY"));
+    assert.equal(sent, 2);
+  });
+
   it("had no effect: again with the same condition", async () => {
     const b = await setUp();
     const etag = b.keys.set("k", "old");

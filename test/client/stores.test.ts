@@ -310,3 +310,72 @@ describe("switching a store", () => {
     );
   });
 });
+
+describe("a blob store beside the pair", () => {
+  const both = { blobs: { address: "a" }, meta: { address: "m" }, beside: { address: "b" } };
+  const moving = async () => {
+    const world = new World();
+    world.describe("b", { blobId: ids.other });
+    return { world, stores: await world.ready(both) };
+  };
+
+  it("is used by its id, shown in health, and not of the pair", async () => {
+    const { world, stores } = await moving();
+    assert.equal(world.pairs.get("m"), ids.blob);
+    assert.equal(stores.beside?.facts.id, ids.other);
+    assert.equal(stores.blobsById(ids.other)?.facts.address, "b");
+    assert.equal(stores.uploadStoreId, ids.blob);
+    assert.deepEqual(
+      stores.health().map((one) => [one.kind, one.address, one.ready, one.beside]),
+      [
+        ["blob", "a", true, undefined],
+        ["meta", "m", true, undefined],
+        ["blob", "b", true, true],
+      ],
+    );
+  });
+
+  it("may be the one that the pair is recorded with: the move has ended for another core", async () => {
+    const world = new World();
+    world.describe("b", { blobId: ids.other });
+    world.pairs.set("m", ids.other);
+    await world.ready(both);
+    assert.equal(world.pairs.get("m"), ids.other, "the record stays");
+    await assert.rejects(world.ready({ blobs: { address: "a" }, meta: { address: "m" } }), rejected("WRONG_STORE"));
+  });
+
+  it("is refused when it is the same store", async () => {
+    const world = new World();
+    await assert.rejects(world.ready(both), rejected("WRONG_STORE", /the same blob store/));
+  });
+
+  it("is taken up, takes the place of the blobs and is left, each in one step; a failed check changes nothing", async () => {
+    const world = new World();
+    world.describe("b", { blobId: ids.other });
+    const stores = await world.ready({ blobs: { address: "a" }, meta: { address: "m" } });
+    await world.clock.until(stores.exchange({ beside: { address: "b" } }));
+    assert.equal(stores.beside?.facts.id, ids.other);
+    const check = async () => {
+      throw error("READ_ONLY");
+    };
+    await assert.rejects(world.clock.until(stores.exchange({ beside: "none" }, { check })), rejected("READ_ONLY"));
+    assert.equal(stores.beside?.facts.id, ids.other);
+    const end = { blobs: { address: "b" }, beside: "none" } as const;
+    await assert.rejects(world.clock.until(stores.exchange(end)), rejected("WRONG_STORE", /acceptStoreId/));
+    let seen = "";
+    await world.clock.until(
+      stores.exchange(
+        { ...end, blobs: { address: "b", acceptStoreId: ids.other } },
+        { commit: () => void (seen = `${stores.blobs.facts.id} ${stores.beside}`) },
+      ),
+    );
+    assert.equal(seen, `${ids.other} undefined`);
+    assert.equal(world.pairs.get("m"), ids.other);
+    assert.equal(stores.blobsById(ids.blob)?.facts.address, "a", "kept for its uploads");
+    assert.deepEqual(
+      world.drivers.get("b")?.map((one) => one.closed),
+      [true, true, false],
+      "what was beside is the blob store now, through one connection",
+    );
+  });
+});
