@@ -79,8 +79,8 @@ export function createBackground(core: Core, lease: Lease, memory: FactsMemory |
           await untilDone("old marks of cancelled uploads could not be removed", () =>
             removeOldCancellations(core, signal),
           );
-          await untilDone("what is left of a move could not be removed", () => removeEndedMove(core, signal));
           await sleep(core.clock, TIDY_EVERY_MS, signal);
+          await untilDone("what is left of a move could not be removed", () => removeEndedMove(core, signal));
         }
       });
     },
