@@ -161,7 +161,8 @@ export class StoreChannel {
 
   health(): StoreHealth {
     const problem = this.#unusable() ?? this.#keeper.problem;
-    const base = { kind: this.kind, address: this.address };
+    const id = this.#description?.facts.id;
+    const base = { kind: this.kind, ...(id === undefined ? {} : { id }), address: this.address };
     if (problem === undefined) return { ...base, ready: true };
     return { ...base, ready: false, problem: problem.message, reason: problem.reason };
   }

@@ -182,6 +182,8 @@ export interface StoreHealth {
   readonly kind: "blob" | "meta";
   /** Present: the blob store beside the pair. */
   readonly beside?: true;
+  /** Present once it was described. */
+  readonly id?: string;
   readonly address: string;
   readonly ready: boolean;
   /** Why not, in one sentence. */

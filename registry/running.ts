@@ -117,7 +117,11 @@ export async function startWith(
   const { enabled, listen: metricsListen } = config.http.metrics;
   const handler = createHandler({
     backend: () => ({ serving, authenticator, readOnly: config.readOnly, redirect: redirectOf(config, stores) }),
-    aside: createAside({ readiness, metrics: enabled && metricsListen === undefined ? metrics : undefined }),
+    aside: createAside({
+      readiness,
+      metrics: enabled && metricsListen === undefined ? metrics : undefined,
+      phase: () => stores.phase,
+    }),
     clock,
     log,
     bodyLimits: BODY_LIMITS,

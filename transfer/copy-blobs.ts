@@ -23,6 +23,8 @@ export interface CopyBlobsOptions extends TransferOptions {
   readonly dryRun?: boolean;
   /** Of some blobs that the target lacks, those that are to be copied: whoever moves a store leaves out what was deleted since. */
   readonly select?: (missing: readonly BlobInfo[]) => Promise<readonly BlobInfo[]>;
+  /** Called when a blob was copied, before it is counted: whoever moves a store takes it back where it was deleted meanwhile. */
+  readonly copied?: (info: BlobInfo) => Promise<void>;
 }
 
 /**
@@ -192,8 +194,10 @@ export class BlobsCopy {
   async #copy(info: BlobInfo, held: BlobInfo | undefined): Promise<boolean> {
     try {
       const outcome = await this.#copier.copy(info, held);
-      if (outcome === "copied") this.#counted(info);
-      else if (outcome === "same") this.#same(info);
+      if (outcome === "copied") {
+        await this.#options.copied?.(info);
+        this.#counted(info);
+      } else if (outcome === "same") this.#same(info);
       else this.tally.blobs.gone += 1;
       this.tally.changed();
       return outcome !== "gone";

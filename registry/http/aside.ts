@@ -9,9 +9,12 @@ export interface AsideOptions {
   readonly readiness: Readiness;
   /** Absent: not on this listener. */
   readonly metrics: Metrics | undefined;
+  /** While blobs are moved: which phase this core is in. */
+  readonly phase?: () => string | undefined;
 }
 
-export function createAside({ readiness, metrics }: AsideOptions): Aside {
+export function createAside(options: AsideOptions): Aside {
+  const { readiness, metrics } = options;
   return (path, request, response) => {
     switch (path) {
       case "/livez":
@@ -22,6 +25,7 @@ export function createAside({ readiness, metrics }: AsideOptions): Aside {
         return json(request, response, state.ready ? 200 : 503, {
           ready: state.ready,
           ...(state.problem === undefined ? {} : { problem: state.problem }),
+          ...(options.phase === undefined || options.phase() === undefined ? {} : { move: options.phase() }),
           stores: state.stores.map(describe),
         });
       }
@@ -46,6 +50,7 @@ function describe(store: StoreHealth) {
   return {
     kind: store.kind,
     ...(store.beside ? { role: "move" } : {}),
+    ...(store.id === undefined ? {} : { id: store.id }),
     ready: store.ready,
     ...(store.reason === undefined ? {} : { reason: store.reason }),
     ...(store.problem === undefined ? {} : { problem: store.problem }),

@@ -10,7 +10,7 @@ export function mergePages<Item>(
 ): Page<Item> {
   /** A page that goes on says nothing about what comes after its last key. */
   const ends = pages.filter(({ more }) => more).map(({ items }) => keyOf(items.at(-1) as Item));
-  const end = ends.length === 0 ? undefined : ends.reduce((a, b) => (a < b ? a : b));
+  const [end] = ends.sort(bytewise);
   const byKey = new Map<string, Item>();
   for (const { items } of [...pages].reverse()) for (const item of items) byKey.set(keyOf(item), item);
   const keys = [...byKey.keys()].filter((key) => end === undefined || key <= end).sort(bytewise);

@@ -57,6 +57,11 @@ export class MovingStores implements Stores {
     return this.#inner.beside;
   }
 
+  /** `undefined`: nothing is moved. */
+  get phase(): BlobMove["phase"] | undefined {
+    return this.#move?.phase;
+  }
+
   get uploadStoreId(): string {
     return this.#place().first.facts.id;
   }

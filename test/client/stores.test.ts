@@ -366,7 +366,11 @@ describe("a blob store beside the pair", () => {
     await world.clock.until(
       stores.exchange(
         { ...end, blobs: { address: "b", acceptStoreId: ids.other } },
-        { commit: () => void (seen = `${stores.blobs.facts.id} ${stores.beside}`) },
+        {
+          commit() {
+            seen = `${stores.blobs.facts.id} ${stores.beside}`;
+          },
+        },
       ),
     );
     assert.equal(seen, `${ids.other} undefined`);

@@ -7,12 +7,12 @@
  * - `<!-- not run: why -->` before a block leaves it out, and the reason is told.
  */
 import { spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Scope } from "../helpers/processes.ts";
 import { tempFolder } from "../helpers/temp.ts";
 import { repository } from "../helpers/tools.ts";
+import { installed } from "./installed.ts";
 
 export type Step =
   | { readonly kind: "run"; readonly line: number; readonly script: string; readonly prints: readonly string[] }
@@ -87,7 +87,7 @@ export async function follow(scope: Scope, guide: string, options: FollowOptions
   const folder = tempFolder(scope, "guide");
   const home = tempFolder(scope, "home");
   const state = join(home, "state");
-  const bin = command(home);
+  const bin = installed(home);
   let begin = `cd '${folder}'`;
   for (const step of stepsOf(page)) {
     const where = `${guide}:${step.line}`;
@@ -113,20 +113,6 @@ export async function follow(scope: Scope, guide: string, options: FollowOptions
 function cwdOf(begin: string, folder: string): string {
   const [, path] = /^cd '?([^'\n]+)'?$/m.exec(begin) ?? [];
   return path ?? folder;
-}
-
-/** `outrigger` as it would be installed: this repository's. */
-function command(home: string): string {
-  const bin = join(home, "bin");
-  mkdirSync(bin);
-  const loader = fileURLToPath(import.meta.resolve("tsx"));
-  const file = join(bin, "outrigger");
-  writeFileSync(
-    file,
-    `#!/bin/sh\nexec '${process.execPath}' --import '${loader}' '${join(repository, "cli/main.ts")}' "$@"\n`,
-  );
-  chmodSync(file, 0o755);
-  return bin;
 }
 
 function bash(script: string, home: string, bin: string, timeoutMs: number, where: string): Promise<string> {

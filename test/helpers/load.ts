@@ -3,6 +3,8 @@
 export interface Load {
   /** How often an action has succeeded. */
   readonly done: number;
+  /** How often one has failed. */
+  readonly failed: number;
   /** Resolves when every worker has finished what it was at. @throws AggregateError of every action that failed */
   finish(): Promise<void>;
 }
@@ -29,6 +31,9 @@ export function startLoad(workers: number, action: (number: number, worker: numb
   return {
     get done() {
       return done;
+    },
+    get failed() {
+      return failures.length;
     },
     async finish() {
       stopping = true;

@@ -200,6 +200,15 @@ export async function listening(running: Running, address: string, ms = 30_000):
   );
 }
 
+/** Whoever it is. @throws Error after `ms` */
+export function listeningAt(address: string, ms = 30_000): Promise<void> {
+  return until(
+    () => accepts(address),
+    ms,
+    () => `nobody listens at ${address}`,
+  );
+}
+
 function accepts(address: string): Promise<boolean> {
   const path = address.startsWith("unix://") ? address.slice("unix://".length) : undefined;
   const at = address.lastIndexOf(":");
