@@ -4,6 +4,7 @@ export { BlobCopier, type BlobOutcome, isSame } from "./copy-blob.ts";
 export { BlobsCopy, type CopyBlobsOptions, copyBlobs } from "./copy-blobs.ts";
 export { type CopyPairOptions, CopyRefused, copyPair, withPlan } from "./copy-pair.ts";
 export { TargetFull } from "./faults.ts";
+export { heedDeletes } from "./heed-deletes.ts";
 export { StoreAway } from "./patience.ts";
 export { Rate } from "./rate.ts";
 export { type LinkKind, linkKinds, Tally } from "./tally.ts";

@@ -38,7 +38,14 @@ export const sessionRanges: readonly Range[] = [
 /** Derived (written anew with each fact), or of the store itself: its pair, its lease, its marker, its secrets. */
 const known: ReadonlySet<string> = new Set([
   ...[catalogPrefix, allTagsPrefix, allRefsPrefix, allReferrersPrefix, cancelledPrefix, condemnedPrefix],
-  ...["outrigger/copy/", "outrigger/index/", "outrigger/lease/", "outrigger/pair", "outrigger/secrets/"],
+  ...[
+    "outrigger/copy/",
+    "outrigger/index/",
+    "outrigger/lease/",
+    "outrigger/move/",
+    "outrigger/pair",
+    "outrigger/secrets/",
+  ],
 ]);
 
 /** First components under `outrigger/` that this release does not know: of a newer one, and not copied. */

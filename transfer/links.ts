@@ -27,7 +27,7 @@ import { isOfOneThing } from "./faults.ts";
 import { FACTS_A_WRITE, KEYS_A_GET, type Target } from "./target.ts";
 
 /** Three keys each, beside the guard. */
-const LAYERS_AT_ONCE = Math.floor((KEYS_A_GET - 1) / 3);
+const LAYERS_AT_ONCE = Math.floor((Math.min(KEYS_A_GET, FACTS_A_WRITE) - 1) / 3);
 /** Three keys each, and their manifest. */
 const TAGS_AT_ONCE = Math.floor((FACTS_A_WRITE - 1) / 4);
 /** Of indexes within indexes. */

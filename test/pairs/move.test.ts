@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { startLoad } from "../helpers/load.ts";
 import {
   initialiseRoot,
@@ -26,6 +27,8 @@ import { MoveLoad } from "./move-load.ts";
 
 const WORKERS = 8;
 const CORES = 3;
+/** Of each worker, so that the guide's commands have a share of a small machine. */
+const PAUSE_MS = 100;
 const BLOCK_MS = 180_000;
 
 interface Target {
@@ -90,7 +93,10 @@ for (const [name, target] of Object.entries(targets)) {
         WORKERS,
         seed,
       );
-      const load = startLoad(WORKERS, (_, worker) => model.act(worker));
+      const load = startLoad(WORKERS, async (_, worker) => {
+        await model.act(worker);
+        await sleep(PAUSE_MS);
+      });
       const more = async (count: number) => {
         const wanted = load.done + count;
         await until(
@@ -100,19 +106,25 @@ for (const [name, target] of Object.entries(targets)) {
         );
       };
       const shell = new Shell(scope, tempFolder(scope, "sh"), env);
+      let sealed = false;
       try {
         await more(5 * WORKERS);
         for (const script of scriptsOf(places, rewrite)) {
           const startedMs = performance.now();
-          // Whose processes the block exchanges itself is not killed meanwhile.
-          const exchanges = script.includes(".pid\n");
-          const killing = exchanges ? undefined : killer.during(random.between(300, 1500));
-          await shell.run(script, BLOCK_MS);
-          await killing?.();
+          // A copy goes on after whatever ended it; a check or a reload would be made again by hand.
+          const killing = script.startsWith("until outrigger copy")
+            ? killer.during(random.between(4000, 6000))
+            : undefined;
+          try {
+            await shell.run(script, BLOCK_MS);
+          } finally {
+            await killing?.();
+          }
           if (load.failed > 0) break;
           t.diagnostic(`${Math.round(performance.now() - startedMs)} ms, ${load.done} done: ${script.split("\n")[0]}`);
-          // Not while changes wait: that is to be short.
-          if (!exchanges && !script.includes("--delete") && !script.includes("meta=")) {
+          sealed = script.includes("--read-only") || (sealed && !script.includes("redis.pid"));
+          // The minute in which changes wait is to be short.
+          if (!sealed) {
             await killer.one();
             await more(3 * WORKERS);
           }

@@ -8,10 +8,9 @@ import type {
   Stores,
   StoreTarget,
 } from "../../../client/contract.ts";
-import { hasReason } from "../../../proto/errors.ts";
 import { type BlobMove, MovingStores } from "../../../registry/moving/stores.ts";
-import { Tombstones } from "../../../registry/moving/tombstones.ts";
 import { createRepositories, type RunningRepositories } from "../../../registry/repository/index.ts";
+import { copyBlobs as copyAllBlobs, heedDeletes } from "../../../transfer/index.ts";
 import { FakeBackend, type FakeHooks, type FakeStores } from "../../helpers/fake-stores.ts";
 import { silent, testClock } from "../repository/world.ts";
 
@@ -193,25 +192,25 @@ function moveOf(phase: Phase, onlyCore: boolean): BlobMove | undefined {
   return phase === "none" || phase === "done" ? undefined : { phase, onlyCore };
 }
 
-/** What `outrigger copy` does of blobs, step by step. `read` runs after each blob was read and before it is written. */
+/** `outrigger copy --only blobs … --from-meta …`. `read` runs after each blob was read and before it is written. */
 export async function copyBlobs(
   data: Data,
-  between: { readonly read?: (key: string) => unknown; readonly hooks?: Hooks } = {},
+  how: { readonly read?: (key: string) => unknown; readonly hooks?: Hooks } = {},
 ): Promise<void> {
-  const tombstones = new Tombstones(data.meta.connect(between.hooks?.meta).meta, testClock);
-  const to = data.next.connect(between.hooks?.next).blobs;
-  for (const key of [...data.old.blobs.keys()]) {
-    if ((await tombstones.marked([key])).has(key)) continue;
-    const held = data.old.blobs.get(key);
-    if (held === undefined) continue;
-    const bytes = Buffer.from(held.bytes);
-    await between.read?.(key);
-    try {
-      await to.put(key, bytes, { condition: { ifAbsent: true } });
-    } catch (error) {
-      if (!hasReason(error, "KEY_EXISTS")) throw error;
-      continue;
-    }
-    await tombstones.undo([key], (marked) => to.delete([marked]));
-  }
+  const { read, hooks = {} } = how;
+  const to = data.next.connect({
+    ...hooks.next,
+    async before(call) {
+      if (call.method === "blob.put" || call.method === "blob.append") await read?.(call.keys[0] ?? "");
+      await hooks.next?.before?.(call);
+    },
+  });
+  const { meta } = data.meta.connect(hooks.meta);
+  const heeding = heedDeletes(meta, to.blobs, {}, testClock);
+  const { problems } = await copyAllBlobs(data.old.connect().blobs, to.blobs, {
+    ...heeding,
+    jobs: 1,
+    clock: testClock,
+  });
+  if (problems.count > 0) throw new Error(JSON.stringify(problems.kept));
 }
