@@ -176,8 +176,10 @@ test("a push under way on the old store when the phase becomes write is in the n
     return core.go("write");
   };
   const digest = await pushBlob(core.repositories, "a", "under way");
-  assert.ok(data.old.blobs.has(blobKey(digest)));
-  assert.ok(data.next.blobs.has(blobKey(digest)));
+  assert.deepEqual(
+    [data.old, data.next].map(({ blobs }) => blobs.has(blobKey(digest))),
+    [true, true],
+  );
 });
 
 test("a store that is away makes an answer fail, never a 404", async () => {
