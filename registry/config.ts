@@ -65,7 +65,7 @@ async function readConfigFile(file: string): Promise<Record<string, unknown>> {
 
 /** Reads OUTRIGGER_* into the tree. @returns problems */
 function applyEnvironment(tree: Record<string, unknown>, env: Readonly<Record<string, string | undefined>>): string[] {
-  const keys = new Map(configKeys().map((key) => [key.variable, key]));
+  const keys = new Map(configKeys().flatMap((key) => (key.variable === undefined ? [] : [[key.variable, key]])));
   const problems: string[] = [];
   for (const [variable, text] of Object.entries(env)) {
     if (text === undefined || !variable.startsWith("OUTRIGGER_")) continue;

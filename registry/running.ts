@@ -3,8 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { ConnectOptions, Stores } from "../client/contract.ts";
 import type { ObserveCall } from "../client/observed.ts";
-import { type Clock, sleep, systemClock } from "../proto/clock.ts";
-import { OutriggerError } from "../proto/errors.ts";
+import { type Clock, systemClock } from "../proto/clock.ts";
 import { createOpenAuthenticator } from "./auth/basic.ts";
 import { createBcryptPool } from "./auth/bcrypt-pool.ts";
 import type { Config } from "./config.ts";
@@ -15,11 +14,12 @@ import type { Listener } from "./http/listener.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { createReadiness } from "./http/readiness.ts";
 import { loadAuthenticator, loadTls } from "./materials.ts";
-import { MovingStores } from "./moving/stores.ts";
 import { openListener, urlHost } from "./opening.ts";
+import { Pairs } from "./pairs/pairs.ts";
+import { normalPrefix } from "./pairs/routes.ts";
 import type { Repositories } from "./repository/contract.ts";
 import { readSecretFile } from "./secret-file.ts";
-import { connectOptions, moveOf, redirectOf, switchStores } from "./targets.ts";
+import { redirectOf } from "./targets.ts";
 import { type Watch, watchFiles } from "./watch.ts";
 
 /** The rules over the stores, with their beginning and end. */
@@ -80,7 +80,6 @@ const PERSIST_MS = 10_000;
 const ABORT_MS = 2_000;
 /** How long the start waits to hear that the stores are refused, before it goes on in the background. */
 const REFUSAL_MS = 1_000;
-const RETRY_START_MS = 2_000;
 const BODY_LIMITS = { idleMs: 60_000, manifestBytes: 4 * 1024 * 1024 };
 
 /** @throws Error, in one sentence, for whatever keeps it from starting */
@@ -97,30 +96,33 @@ export async function startWith(
   const tls = await loadTls(config);
 
   const traffic: Traffic = { bytesIn: 0, bytesOut: 0, uploadsOpen: 0, pullsOpen: 0 };
-  const metrics = createMetrics(traffic, () => stores.health());
-  const connected = parts.connect(connectOptions(config, coreVersion), {
+  const metrics = createMetrics(traffic, () => pairs.health());
+  const pairs = new Pairs(parts, config, {
     log,
     clock,
-    onCall: metrics.observeStoreCall,
-  });
-  const stores = new MovingStores(connected, moveOf(config), { clock, log });
-  const repositories = parts.createRepositories({
-    stores,
-    mode: config.cores,
-    clock,
-    log,
-    sealedWaitMs: config.stores.sealedWaitSeconds * 1000,
-    ...(secret === undefined ? {} : { locationSecret: secret }),
+    coreVersion,
+    secret,
+    observeStoreCall: metrics.observeStoreCall,
   });
   let serving: Backend["serving"];
-  const readiness = createReadiness({ clock, health: () => stores.health(), serving: () => serving !== undefined });
+  const readiness = createReadiness({
+    clock,
+    health: () => pairs.health(),
+    mustBeReady: () => pairs.mainHealth(),
+    serving: () => serving !== undefined,
+  });
   const { enabled, listen: metricsListen } = config.http.metrics;
   const handler = createHandler({
-    backend: () => ({ serving, authenticator, readOnly: config.readOnly, redirect: redirectOf(config, stores) }),
+    backend: () => ({
+      serving,
+      authenticator,
+      readOnly: config.readOnly,
+      redirect: redirectOf(config, (name) => pairs.storesOf(name)),
+    }),
     aside: createAside({
       readiness,
       metrics: enabled && metricsListen === undefined ? metrics : undefined,
-      phase: () => stores.phase,
+      phase: () => pairs.phase,
     }),
     clock,
     log,
@@ -141,10 +143,7 @@ export async function startWith(
     await Promise.all(listeners.map((listener) => listener.closed()));
     handler.abortAll();
     await within(clock, ABORT_MS, handler.idle());
-    await repositories
-      .close()
-      .catch((error: unknown) => log.warn({ err: error }, "the repositories did not close well"));
-    await stores.close().catch((error: unknown) => log.warn({ err: error }, "the stores did not close well"));
+    await pairs.close();
     await pool.close();
   };
 
@@ -186,18 +185,8 @@ export async function startWith(
     };
 
     async function serve(): Promise<void> {
-      await stores.ready();
-      for (;;) {
-        try {
-          await repositories.start(stopping.signal);
-          break;
-        } catch (error) {
-          if (!(error instanceof OutriggerError) || error.recovery === "never" || stopping.signal.aborted) throw error;
-          log.warn({ err: error }, "the stores went away while the registry started; trying again");
-          await sleep(clock, RETRY_START_MS, stopping.signal);
-        }
-      }
-      serving = { repositories, secret: repositories.locationSecret() };
+      await pairs.start(stopping.signal);
+      serving = { repositories: pairs.repositories, secret: pairs.locationSecret() };
       log.info({ cores: config.cores }, "the registry serves");
     }
 
@@ -206,14 +195,21 @@ export async function startWith(
       const nextAuthenticator = await loadAuthenticator(next, pool, clock);
       const nextTls = await loadTls(next);
       const before = config;
-      const changed = await switchStores(stores, before, next);
+      const changed = await pairs.switchTo(before, next);
       if (nextTls && tls) api.replaceTls(nextTls);
       authenticator = nextAuthenticator;
       log.level = next.log.level;
       const differs = (key: string) => !isDeepStrictEqual(at(before, key), at(next, key));
-      const ignored = fixedKeys.filter(differs);
+      const ignored: string[] = fixedKeys.filter(differs);
+      if (!isDeepStrictEqual(prefixesOf(before), prefixesOf(next))) ignored.push("stores.prefixes");
       changed.push(...liveKeys.filter(differs));
       config = { ...next, http: { ...before.http, tls: tls ? next.http.tls : undefined }, cores: before.cores };
+      if (ignored.includes("stores.prefixes")) {
+        // What a prefix that is still served has now; those that came or went wait for the restart.
+        const now = new Map(next.stores.prefixes.map((section) => [normalPrefix(section.prefix), section]));
+        const prefixes = before.stores.prefixes.map((section) => now.get(normalPrefix(section.prefix)) ?? section);
+        config = { ...config, stores: { ...next.stores, prefixes } };
+      }
       for (const watch of watches) watch.stop();
       watches = watchAll();
       if (ignored.length > 0) log.warn({ keys: ignored }, "these settings changed, and need a restart");
@@ -282,6 +278,11 @@ const fixedKeys = [
   "reload",
   "stores.sealedWaitSeconds",
 ] as const;
+
+/** Which repositories lie apart. */
+function prefixesOf({ stores }: Config): string[] {
+  return stores.prefixes.map(({ prefix }) => normalPrefix(prefix)).sort();
+}
 
 function at(config: Config, path: string): unknown {
   let value: unknown = config;

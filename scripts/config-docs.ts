@@ -51,17 +51,21 @@ ${markdownTable(["key", "value", "default", "meaning"], keys.map(row))}
 
 ${markdownTable(
   ["variable", "key"],
-  keys.map(({ variable, path }) => [`\`${variable}\``, `\`${path.join(".")}\``]),
+  keys.flatMap(({ variable, path }) => (variable === undefined ? [] : [[`\`${variable}\``, `\`${path.join(".")}\``]])),
 )}
 `;
 }
 
 function row({ path, schema, required }: Key): string[] {
-  const value = schema.enum ? schema.enum.join(", ") : schema.type === "array" ? "list of texts" : (schema.type ?? "");
+  const value = schema.enum ? schema.enum.join(", ") : valueOf(schema.type);
   const range = schema.minimum === undefined ? "" : `, ${schema.minimum} to ${schema.maximum}`;
   const fallback =
     schema.default === undefined ? (required ? "(needed)" : "") : `\`${JSON.stringify(schema.default)}\``;
   return [`\`${path.join(".")}\``, `${value}${range}`, fallback, schema.description ?? ""];
+}
+
+function valueOf(type: string | undefined): string {
+  return type === "array" ? "list of texts" : type === "object" ? "section" : (type ?? "");
 }
 
 function read(path: string): string | undefined {

@@ -3,8 +3,9 @@ import type { Command } from "commander";
 import { stringify } from "yaml";
 import { type Config, loadConfig } from "../../registry/config.ts";
 import { checkFiles } from "../../registry/materials.ts";
-import { connectOptions } from "../../registry/targets.ts";
+import { connectOptions, sectionsOf } from "../../registry/targets.ts";
 import { addConfigOptions, type ConfigOptions, configSources } from "../config-options.ts";
+import { Failure } from "../failure.ts";
 import { print } from "../terminal.ts";
 
 export function define(command: Command): void {
@@ -37,10 +38,22 @@ async function check(file: string, { connect }: { readonly connect: boolean }): 
 /** Loaded only here: looking at a file needs no gRPC. */
 async function checkStores(config: Config): Promise<void> {
   const { checkPairOnly } = await import("../pair.ts");
-  const { blob, meta, beside } = await checkPairOnly(connectOptions(config, undefined));
-  const stores = { blob, meta, ...(beside === undefined ? {} : { "new blob": beside }) };
-  for (const [kind, facts] of Object.entries(stores))
-    print(`${kind} store ${facts.id}: ${facts.driver} ${facts.driverVersion} at ${facts.address}`);
+  const owners = new Map<string, string>();
+  for (const section of sectionsOf(config)) {
+    const { blob, meta, beside } = await checkPairOnly(connectOptions(config, undefined, section));
+    const stores = { blob, meta, ...(beside === undefined ? {} : { "new blob": beside }) };
+    for (const [kind, facts] of Object.entries(stores)) {
+      const owner = owners.get(facts.id);
+      if (owner !== undefined && owner !== section.path) {
+        throw new Failure(
+          `${section.path} and ${owner} lead to the same store, ${facts.id}: give each a store of its own`,
+        );
+      }
+      owners.set(facts.id, section.path);
+      const of = section.prefix === "" ? "" : ` of ${section.prefix}/`;
+      print(`${kind} store${of} ${facts.id}: ${facts.driver} ${facts.driverVersion} at ${facts.address}`);
+    }
+  }
 }
 
 const SECRET = /secret|password|token|credential/i;

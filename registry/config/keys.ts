@@ -18,8 +18,8 @@ export interface Key {
   readonly path: readonly string[];
   readonly schema: JsonSchema;
   readonly required: boolean;
-  /** Name of the environment variable that sets it. */
-  readonly variable: string;
+  /** Name of the environment variable that sets it; absent: a list's entries are set in the file alone. */
+  readonly variable?: string;
 }
 
 export function configJsonSchema(): JsonSchema {
@@ -32,7 +32,13 @@ export function configKeys(): Key[] {
 }
 
 function leaves(schema: JsonSchema, path: readonly string[], required: boolean): Key[] {
-  if (!schema.properties) return [{ path, schema, required, variable: variableOf(path) }];
+  const last = path.at(-1);
+  if (schema.items?.properties && last !== undefined)
+    return leaves(schema.items, [...path.slice(0, -1), `${last}[]`], required);
+  const isInList = path.slice(0, -1).some((part) => part.endsWith("[]"));
+  // An entry's sections are those of the keys they are named after.
+  if (!schema.properties || isInList)
+    return [{ path, schema, required, ...(isInList ? {} : { variable: variableOf(path) }) }];
   return Object.entries(schema.properties).flatMap(([name, child]) =>
     leaves(child, [...path, name], schema.required?.includes(name) ?? false),
   );
@@ -53,14 +59,14 @@ export function variableOf(path: readonly string[]): string {
 /** Names that a section has; `undefined`: the path leads to no section. */
 export function namesIn(path: readonly PropertyKey[]): string[] | undefined {
   let schema: JsonSchema | undefined = configJsonSchema();
-  for (const part of path) schema = schema?.properties?.[String(part)];
+  for (const part of path) schema = within(schema, part);
   return schema?.properties && Object.keys(schema.properties);
 }
 
 /** The first key that a missing section cannot do without; the path itself when it is a key. */
 export function firstRequired(path: readonly PropertyKey[]): string {
   let schema: JsonSchema | undefined = configJsonSchema();
-  for (const part of path) schema = schema?.properties?.[String(part)];
+  for (const part of path) schema = within(schema, part);
   const full = path.map(String);
   while (schema?.properties) {
     const name: string | undefined = schema.required?.[0];
@@ -69,6 +75,10 @@ export function firstRequired(path: readonly PropertyKey[]): string {
     schema = schema.properties[name];
   }
   return full.join(".");
+}
+
+function within(schema: JsonSchema | undefined, part: PropertyKey): JsonSchema | undefined {
+  return typeof part === "number" ? schema?.items : schema?.properties?.[String(part)];
 }
 
 /** The candidate that most likely was meant. */

@@ -58,6 +58,45 @@ const store = z.strictObject({
     .describe("Refuse a driver that lacks one of these capabilities, such as `DURABLE`."),
 });
 
+const PREFIX = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*\/?$/;
+
+interface PairInput {
+  readonly blobs: { readonly address: string; readonly move?: { readonly to: string } | undefined };
+  readonly meta?: { readonly address: string } | undefined;
+}
+
+/** Each prefix once, each driver in one pair: else repositories of one would show up in the other. */
+function checkPairs(
+  stores: PairInput & { readonly prefixes: readonly (PairInput & { readonly prefix: string })[] },
+  context: z.core.$RefinementCtx,
+): void {
+  const seen = new Map<string, string>();
+  const addresses = new Map<string, string>();
+  const pairs = [{ path: [] as PropertyKey[], prefix: "", pair: stores as PairInput }];
+  for (const [index, pair] of stores.prefixes.entries())
+    pairs.push({ path: ["prefixes", index], prefix: pair.prefix.replace(/\/$/, ""), pair });
+  for (const { path, prefix, pair } of pairs) {
+    const name = ["stores", ...path].join(".");
+    const say = (key: string, message: string) =>
+      context.addIssue({ code: "custom", path: [...path, ...key.split(".")], message });
+    const twin = seen.get(prefix);
+    // What is no prefix at all is told by its own rule.
+    if (twin !== undefined && prefix !== "") say("prefix", `is that of ${twin} too: write one entry for ${prefix}/`);
+    seen.set(prefix, name);
+    const used = {
+      "blobs.address": pair.blobs.address,
+      "blobs.move.to": pair.blobs.move?.to,
+      "meta.address": pair.meta?.address,
+    };
+    for (const [key, address] of Object.entries(used)) {
+      const owner = address === undefined ? undefined : addresses.get(address);
+      if (owner !== undefined && owner !== name)
+        say(key, `is ${address}, which ${owner} has: give each prefix stores of its own, or leave this entry out`);
+      else if (address !== undefined) addresses.set(address, name);
+    }
+  }
+}
+
 const blobs = store.extend({
   move: z
     .strictObject({
@@ -108,19 +147,40 @@ export const configSchema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
-  stores: z.strictObject({
-    blobs: blobs.describe("Where layers and manifests lie."),
-    meta: store.optional().describe("Where tags and links lie. Default: the same as `stores.blobs`."),
-    sealedWaitSeconds: z
-      .number()
-      .int()
-      .min(0)
-      .max(600)
-      .default(60)
-      .describe(
-        "How long a change waits, before it is answered with 503, while the meta store is sealed: its driver runs with `--read-only` because it is being moved.",
-      ),
-  }),
+  stores: z
+    .strictObject({
+      blobs: blobs.describe("Where layers and manifests lie."),
+      meta: store.optional().describe("Where tags and links lie. Default: the same as `stores.blobs`."),
+      sealedWaitSeconds: z
+        .number()
+        .int()
+        .min(0)
+        .max(600)
+        .default(60)
+        .describe(
+          "How long a change waits, before it is answered with 503, while the meta store is sealed: its driver runs with `--read-only` because it is being moved.",
+        ),
+      prefixes: z
+        .array(
+          z.strictObject({
+            prefix: z
+              .string()
+              .regex(PREFIX, "is not a prefix: write components of a repository name, as in team-a/ or team-a/images/")
+              .describe(
+                "The repository of this name and all below it lie in stores of their own; of several prefixes the longest counts.",
+              ),
+            blobs: blobs.describe("Where their layers and manifests lie: a section like `stores.blobs`."),
+            meta: store
+              .optional()
+              .describe(
+                "Where their tags and links lie: a section like `stores.meta`. Default: the same as their `blobs`.",
+              ),
+          }),
+        )
+        .default([])
+        .describe("Repositories that lie in other stores."),
+    })
+    .superRefine(checkPairs),
   cores: z
     .enum(["one", "many"])
     .default("many")

@@ -46,9 +46,10 @@ export function createAside(options: AsideOptions): Aside {
 }
 
 /** Without addresses: who may see this may not be who may know them. */
-function describe(store: StoreHealth) {
+function describe(store: StoreHealth & { readonly prefix?: string }) {
   return {
     kind: store.kind,
+    ...(store.prefix ? { prefix: store.prefix } : {}),
     ...(store.beside ? { role: "move" } : {}),
     ...(store.id === undefined ? {} : { id: store.id }),
     ready: store.ready,

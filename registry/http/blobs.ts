@@ -42,7 +42,7 @@ async function redirected(exchange: Exchange, redirect: Redirect, digest: string
   const { route, shared, context } = exchange;
   const found = await shared.repositories.statBlob(route.name, digest, context);
   if (!found || found.sizeBytes < redirect.minBytes) return false;
-  const url = await redirect.sign(digest, context);
+  const url = await redirect.sign(route.name, digest, context);
   if (url === undefined) return false;
   answer(exchange, 307, ["Location", url, "Docker-Content-Digest", digest, "Content-Length", "0"]);
   return true;

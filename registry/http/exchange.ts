@@ -23,7 +23,7 @@ export interface Shared {
 export interface Redirect {
   readonly minBytes: number;
   /** Where a client gets the blob for some minutes; `undefined`: the storage cannot say. */
-  sign(digest: string, context: RequestContext): Promise<string | undefined>;
+  sign(name: string, digest: string, context: RequestContext): Promise<string | undefined>;
 }
 
 /** Counted in plain numbers; metrics read them. */

@@ -9,14 +9,18 @@ export interface RequestMetrics {
 }
 
 export interface Metrics extends RequestMetrics {
-  observeStoreCall(call: ObservedCall): void;
+  /** @param prefix of the repositories whose pair was called; "": the main pair */
+  observeStoreCall(call: ObservedCall, prefix: string): void;
   readonly contentType: string;
   render(): Promise<string>;
 }
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
-export function createMetrics(traffic: Traffic, health: () => readonly StoreHealth[]): Metrics {
+export function createMetrics(
+  traffic: Traffic,
+  health: () => readonly (StoreHealth & { readonly prefix: string })[],
+): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const durations = new Histogram({
@@ -29,7 +33,7 @@ export function createMetrics(traffic: Traffic, health: () => readonly StoreHeal
   const storeCalls = new Histogram({
     name: "outrigger_store_call_duration_seconds",
     help: "Time of a call to a driver; reason is why it failed, empty where it did not.",
-    labelNames: ["method", "reason"],
+    labelNames: ["method", "reason", "prefix"],
     buckets: [0.0005, 0.002, 0.01, 0.05, 0.2, 1, 5, 30],
     registers: [registry],
   });
@@ -40,19 +44,19 @@ export function createMetrics(traffic: Traffic, health: () => readonly StoreHeal
   new Gauge({
     name: "outrigger_store_ready",
     help: "1 while the store answers; role is move for the one that blobs are being moved to, else main.",
-    labelNames: ["kind", "role"],
+    labelNames: ["kind", "role", "prefix"],
     registers: [registry],
     collect() {
-      for (const store of health())
-        this.set({ kind: store.kind, role: store.beside ? "move" : "main" }, store.ready ? 1 : 0);
+      for (const { kind, beside, prefix, ready } of health())
+        this.set({ kind, role: beside ? "move" : "main", prefix }, ready ? 1 : 0);
     },
   });
   return {
     observe(route, method, status, durationMs) {
       durations.observe({ route, method: METHODS.has(method) ? method : "other", status }, durationMs / 1000);
     },
-    observeStoreCall({ method, reason = "", durationMs }) {
-      storeCalls.observe({ method, reason }, durationMs / 1000);
+    observeStoreCall({ method, reason = "", durationMs }, prefix) {
+      storeCalls.observe({ method, reason, prefix }, durationMs / 1000);
     },
     contentType: registry.contentType,
     render: () => registry.metrics(),

@@ -23,15 +23,19 @@ const LOOK_EVERY_MS = 3_000;
 
 export function createReadiness(options: {
   readonly clock: Clock;
+  /** Shown. */
   readonly health: () => readonly StoreHealth[];
+  /** Of these stores all must be ready. Default: of all that are shown. */
+  readonly mustBeReady?: () => readonly StoreHealth[];
   /** Whether the stores were ever reached and the registry serves. */
   readonly serving: () => boolean;
 }): Readiness {
   let misses = 0;
   let refused: string | undefined;
   let cancel = () => {};
+  const needed = options.mustBeReady ?? options.health;
   const look = () => {
-    misses = options.health().every((store) => store.ready) ? 0 : misses + 1;
+    misses = needed().every((store) => store.ready) ? 0 : misses + 1;
     cancel = options.clock.after(LOOK_EVERY_MS, look);
   };
   return {
@@ -40,7 +44,7 @@ export function createReadiness(options: {
       if (refused !== undefined) return { ready: false, problem: refused, stores };
       if (!options.serving()) return { ready: false, problem: "the stores were not reached yet", stores };
       // Back is back: only going away needs three looks.
-      if (misses >= MISSES && stores.every((store) => store.ready)) misses = 0;
+      if (misses >= MISSES && needed().every((store) => store.ready)) misses = 0;
       return misses >= MISSES ? { ready: false, problem: "a store does not answer", stores } : { ready: true, stores };
     },
     start: look,

@@ -28,6 +28,8 @@ export interface BlobMove {
 export interface MovingParts {
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told of the stores' ids before they are used. @throws Error when they are another pair's */
+  readonly assertOwn?: (ids: readonly string[]) => void;
 }
 
 const RETRY_MS = 1_000;
@@ -141,11 +143,12 @@ export class MovingStores implements Stores {
   }
 
   async #enter(move: BlobMove | undefined, blobs: string, beside: string | undefined): Promise<void> {
-    const { clock } = this.#parts;
+    const { clock, assertOwn } = this.#parts;
     const intent: MoveIntent =
       move === undefined || beside === undefined
         ? { from: blobs, phase: "none", unchecked: false }
         : { from: blobs, to: beside, phase: move.phase, unchecked: move.onlyCore };
+    assertOwn?.([blobs, ...(beside === undefined ? [] : [beside]), this.meta.facts.id]);
     await enterPhase(this.meta, intent, clock.now(), { signal: this.#closing.signal });
   }
 

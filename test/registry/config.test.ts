@@ -119,7 +119,7 @@ test("file, then environment, then flags", async (t) => {
 });
 
 test("variables: each key has one, wrong ones are told", async () => {
-  const variables = configKeys().map(({ variable }) => variable);
+  const variables = configKeys().flatMap(({ variable }) => variable ?? []);
   assert.equal(new Set(variables).size, variables.length);
   assert.equal(variableOf(["stores", "blobs", "acceptStoreId"]), "OUTRIGGER_STORES_BLOBS_ACCEPT_STORE_ID");
   await assert.rejects(
@@ -148,4 +148,53 @@ test("a file that is absent, no YAML, or no list of settings", async (t) => {
 test("the nearest name", () => {
   assert.equal(nearest("htpaswd", ["anonymous", "htpasswd"]), "htpasswd");
   assert.equal(nearest("something", ["anonymous", "htpasswd"]), undefined);
+});
+
+test("prefixes: each once, each with drivers of its own, one sentence for what is wrong", () => {
+  const at = (n: number) => ({ address: `unix:///run/${n}.sock` });
+  const wrong = (prefixes: unknown, sentence: RegExp, blobs: object = at(1)) =>
+    assert.throws(
+      () => checkConfig({ stores: { blobs, prefixes } }),
+      (error: unknown) => error instanceof ConfigError && error.problems.length === 1 && sentence.test(error.message),
+    );
+  const good = checkConfig({
+    stores: {
+      blobs: at(1),
+      prefixes: [
+        { prefix: "team-a/", blobs: at(2) },
+        { prefix: "team-a/images", blobs: at(3), meta: at(4) },
+        { prefix: "team-ab", blobs: at(5) },
+      ],
+    },
+  });
+  assert.equal(good.stores.prefixes.length, 3);
+  for (const prefix of ["/", "Team", "a//b", "a/b//", "../x", "", "a_"])
+    wrong([{ prefix, blobs: at(2) }], /^stores\.prefixes\.0\.prefix is not a prefix: write components/);
+  wrong(
+    [
+      { prefix: "a", blobs: at(2) },
+      { prefix: "a/", blobs: at(3) },
+    ],
+    /^stores\.prefixes\.1\.prefix is that of stores\.prefixes\.0 too: write one entry for a\/$/,
+  );
+  wrong(
+    [{ prefix: "a", blobs: at(1) }],
+    /^stores\.prefixes\.0\.blobs\.address is unix:\S+, which stores has: give each/,
+  );
+  wrong(
+    [
+      { prefix: "a", blobs: at(2), meta: at(3) },
+      { prefix: "b", blobs: at(4), meta: at(3) },
+    ],
+    /^stores\.prefixes\.1\.meta\.address is unix:\S+, which stores\.prefixes\.0 has/,
+  );
+  wrong(
+    [{ prefix: "a", blobs: { ...at(2), move: { to: at(1).address, phase: "read" } } }],
+    /^stores\.prefixes\.0\.blobs\.move\.to is unix:\S+, which stores has/,
+  );
+  wrong(
+    [{ prefix: "a", blobs: at(2), mta: at(3) }],
+    /^stores\.prefixes\.0\.mta is not a setting: did you mean meta\?$/,
+  );
+  wrong([{ prefix: "a" }], /^stores\.prefixes\.0\.blobs\.address is missing$/);
 });

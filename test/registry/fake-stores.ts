@@ -30,7 +30,10 @@ export function fakeStores(): FakeStores {
   const stores: FakeStores = {
     blobs: only({ facts: { id: "11111111-1111-4111-8111-111111111111" } }) as Stores["blobs"],
     // A start asks whether blobs are being moved.
-    meta: only({ get: async (keys: readonly string[]) => keys.map(() => undefined) }) as Stores["meta"],
+    meta: only({
+      facts: { id: "22222222-2222-4222-8222-222222222222" },
+      get: async (keys: readonly string[]) => keys.map(() => undefined),
+    }) as Stores["meta"],
     state: [
       { kind: "blob", address: "unix:///secret/blob.sock", ready: true },
       { kind: "meta", address: "unix:///secret/meta.sock", ready: true },

@@ -137,9 +137,15 @@ test("/metrics: with the API, on a listener of its own, or not at all", async (t
   const { body } = await get(`${together.address}/metrics`);
   assert.match(body, /outrigger_http_request_duration_seconds_count\{route="catalog",method="GET",status="200"\} 1/);
   assert.match(body, /outrigger_http_request_duration_seconds_count\{route="manifest",method="GET",status="404"\} 1/);
-  assert.match(body, /outrigger_store_ready\{kind="meta",role="main"\} 1/);
-  assert.match(body, /outrigger_store_call_duration_seconds_bucket\{le="0.01",method="meta.Get",reason=""\} 1/);
-  assert.match(body, /outrigger_store_call_duration_seconds_sum\{method="blob.Append",reason="UPLOAD_FENCED"\} 0.7/);
+  assert.match(body, /outrigger_store_ready\{kind="meta",role="main",prefix=""\} 1/);
+  assert.match(
+    body,
+    /outrigger_store_call_duration_seconds_bucket\{le="0.01",method="meta.Get",reason="",prefix=""\} 1/,
+  );
+  assert.match(
+    body,
+    /outrigger_store_call_duration_seconds_sum\{method="blob.Append",reason="UPLOAD_FENCED",prefix=""\} 0.7/,
+  );
   assert.match(body, /outrigger_http_body_sent_bytes_total [1-9]/);
 
   const apart = await start({ http: { listen: "127.0.0.1:0", metrics: { listen: "127.0.0.1:0" } } });

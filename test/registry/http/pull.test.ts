@@ -116,7 +116,7 @@ test("end-2: redirected to the storage where it can sign, only for what the repo
   const signed: string[] = [];
   api.backend.redirect = {
     minBytes: 1000,
-    async sign(digest) {
+    async sign(_name, digest) {
       signed.push(digest);
       return url;
     },
