@@ -57,14 +57,14 @@ ${markdownTable(
 }
 
 function row({ path, schema, required }: Key): string[] {
-  const value = schema.enum ? schema.enum.join(", ") : valueOf(schema.type);
+  const value = schema.enum ? schema.enum.join(", ") : typeName(schema.type);
   const range = schema.minimum === undefined ? "" : `, ${schema.minimum} to ${schema.maximum}`;
   const fallback =
     schema.default === undefined ? (required ? "(needed)" : "") : `\`${JSON.stringify(schema.default)}\``;
   return [`\`${path.join(".")}\``, `${value}${range}`, fallback, schema.description ?? ""];
 }
 
-function valueOf(type: string | undefined): string {
+function typeName(type: string | undefined): string {
   return type === "array" ? "list of texts" : type === "object" ? "section" : (type ?? "");
 }
 

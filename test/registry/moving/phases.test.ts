@@ -227,3 +227,26 @@ test("listings of both stores are one listing, page by page", async () => {
   }
   assert.deepEqual(found, all);
 });
+
+test("a move that has begun to write is turned round: both stores stay in sight until it is over", async () => {
+  const data = newData();
+  const core = await startCore(data, "none");
+  await core.go("read");
+  const before = await pushBlob(core.repositories, "a", "before");
+  await core.go("write");
+  const during = await pushBlob(core.repositories, "a", "during");
+  await core.go("read");
+  // The other way: what was read is now written to, and the other way round, in one step.
+  const back = { blobs: { address: "new" }, beside: { address: "old" } };
+  await core.stores.moveOn(back, { phase: "write", onlyCore: false });
+  const after = await pushBlob(core.repositories, "a", "after");
+  assert.ok(data.old.blobs.has(blobKey(after)), "it is not written to the old store");
+  for (const digest of [before, during, after])
+    assert.equal((await core.stores.blobs.stat([blobKey(digest)]))[0]?.key, blobKey(digest));
+  assert.ok(!data.old.blobs.has(blobKey(during)), "it was copied without being asked for");
+  await assert.rejects(
+    core.stores.moveOn({ blobs: { address: "new" }, beside: "none" }, undefined),
+    /some lie only there/,
+    "the store that is being left, alone",
+  );
+});
