@@ -248,8 +248,12 @@ export interface StoreTarget {
 }
 
 export interface ExchangeSteps {
-  /** After all other checks, with the ids as they would be. Rejects: nothing is exchanged. */
-  check?(ids: { readonly blobs: string; readonly beside: string | undefined }): Promise<void>;
+  /** After all other checks, with ids and meta store as they would be. Rejects: nothing is exchanged. */
+  check?(next: {
+    readonly blobs: string;
+    readonly beside: string | undefined;
+    readonly meta: MetaStore;
+  }): Promise<void>;
   /** Within the step itself, before any other call. */
   commit?(): void;
 }

@@ -282,7 +282,11 @@ class ConnectedStores implements Stores {
     for (const channel of [blob?.channel, meta?.channel]) channel?.block(unpaired());
     try {
       await this.#checked(blob?.channel, meta?.channel, opened?.channel, beside?.channel);
-      await how.check?.({ blobs: (blob ?? this.#blob).channel.facts.id, beside: idOf(beside) });
+      await how.check?.({
+        blobs: (blob ?? this.#blob).channel.facts.id,
+        beside: idOf(beside),
+        meta: new DriverMetaStore((meta ?? this.#metaSide).channel, true),
+      });
     } catch (error) {
       for (const channel of ours) channel.close();
       throw error;

@@ -129,7 +129,7 @@ export class MovingStores implements Stores {
     }
     const before = this.#move === undefined ? undefined : this.#inner.blobs.facts.id;
     await this.#inner.exchange(targets, {
-      check: ({ blobs, beside }) => this.#enter(move, blobs, beside),
+      check: ({ blobs, beside, meta }) => this.#enter(move, blobs, beside, meta),
       commit: () => {
         // The stores are the next ones already.
         const now = this.#inner.blobs.facts.id;
@@ -142,14 +142,19 @@ export class MovingStores implements Stores {
     });
   }
 
-  async #enter(move: BlobMove | undefined, blobs: string, beside: string | undefined): Promise<void> {
+  async #enter(
+    move: BlobMove | undefined,
+    blobs: string,
+    beside: string | undefined,
+    meta: MetaStore = this.meta,
+  ): Promise<void> {
     const { clock, assertOwn } = this.#parts;
     const intent: MoveIntent =
       move === undefined || beside === undefined
         ? { from: blobs, phase: "none", unchecked: false }
         : { from: blobs, to: beside, phase: move.phase, unchecked: move.onlyCore };
-    assertOwn?.([blobs, ...(beside === undefined ? [] : [beside]), this.meta.facts.id]);
-    await enterPhase(this.meta, intent, clock.now(), { signal: this.#closing.signal });
+    assertOwn?.([blobs, ...(beside === undefined ? [] : [beside]), meta.facts.id]);
+    await enterPhase(meta, intent, clock.now(), { signal: this.#closing.signal });
   }
 
   #place(): Place {

@@ -355,7 +355,8 @@ describe("a blob store beside the pair", () => {
     const stores = await world.ready({ blobs: { address: "a" }, meta: { address: "m" } });
     await world.clock.until(stores.exchange({ beside: { address: "b" } }));
     assert.equal(stores.beside?.facts.id, ids.other);
-    const check = async () => {
+    const check = async ({ meta }: { readonly meta: { readonly facts: { readonly id: string } } }) => {
+      assert.equal(meta.facts.id, ids.meta);
       throw error("READ_ONLY");
     };
     await assert.rejects(world.clock.until(stores.exchange({ beside: "none" }, { check })), rejected("READ_ONLY"));

@@ -97,7 +97,8 @@ class FakeClient implements Stores {
     const blobs = targets.blobs === undefined ? this.#blobs : this.#store(targets.blobs.address);
     const { beside } = targets;
     const next = beside === undefined ? this.#beside : beside === "none" ? undefined : this.#store(beside.address);
-    await how.check?.({ blobs: blobs.facts.id, beside: next?.facts.id });
+    const meta = targets.meta === undefined ? this.#meta : this.#metaStore(targets.meta.address);
+    await how.check?.({ blobs: blobs.facts.id, beside: next?.facts.id, meta });
     const before = this.#meta;
     this.#take(targets);
     how.commit?.();
