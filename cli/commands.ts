@@ -43,6 +43,21 @@ export const commands: readonly CommandEntry[] = [
     summary: "rebuild or verify what is derived from the stored facts",
     load: () => import("./commands/index-keys.ts"),
   },
+  {
+    name: "copy",
+    summary: "copy a pair of stores to another: a backup, or the first part of a move",
+    load: () => import("./commands/copy.ts"),
+  },
+  {
+    name: "diff",
+    summary: "tell what two pairs of stores do not have in common",
+    load: () => import("./commands/diff.ts"),
+  },
+  {
+    name: "verify",
+    summary: "read every byte of a pair of stores again and tell what is damaged or missing",
+    load: () => import("./commands/verify.ts"),
+  },
   { name: "health", summary: "ask whether a registry or driver is alive", load: () => import("./commands/health.ts") },
   { name: "new", summary: "begin a driver of your own", load: () => import("./commands/new.ts") },
   { name: "proto", summary: "export the contract for driver authors", load: () => import("./commands/proto.ts") },

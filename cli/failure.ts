@@ -2,16 +2,20 @@
 
 /** Something the user can put right. Its message is a whole sentence without a final stop. */
 export class Failure extends Error {
-  constructor(message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
+  /** Default 1. */
+  readonly exitCode: number;
+
+  constructor(message: string, options: { readonly cause?: unknown; readonly exitCode?: number } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "Failure";
+    this.exitCode = options.exitCode ?? 1;
   }
 }
 
 /** The command line itself is wrong. */
 export class UsageFailure extends Failure {
   constructor(message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
+    super(message, { ...options, exitCode: 2 });
     this.name = "UsageFailure";
   }
 }
@@ -24,9 +28,9 @@ export class Reported extends Failure {
   }
 }
 
-/** 2 for a wrong command line, 1 for everything else. */
+/** 2 for a wrong command line, 1 for everything that does not say otherwise. */
 export function exitCodeOf(error: unknown): number {
-  return error instanceof UsageFailure ? 2 : 1;
+  return error instanceof Failure ? error.exitCode : 1;
 }
 
 /** What went wrong, in one line; with `verbose` the stacks of the error and its causes. */

@@ -1,7 +1,15 @@
 /** Two stores as a registry's core sees them, for commands that need them right away. */
 import { pino } from "pino";
 import type { StoreFacts, Stores, StoreTarget } from "../client/contract.ts";
-import { connect, grpcTransport, handshake, pairKey, type StoreKind } from "../client/index.ts";
+import {
+  connect,
+  connectBlobs,
+  grpcTransport,
+  handshake,
+  type OneBlobStore,
+  pairKey,
+  type StoreKind,
+} from "../client/index.ts";
 import { systemClock } from "../proto/clock.ts";
 import { OutriggerError } from "../proto/errors.ts";
 import { limits } from "../proto/limits.ts";
@@ -107,6 +115,19 @@ export async function openPair(targets: PairTargets, coreName: string): Promise<
     return stores;
   } catch (error) {
     await stores.close();
+    throw error;
+  }
+}
+
+/** A blob store alone, ready for use; fails at once where nobody listens. */
+export async function openBlobs(target: StoreTarget, coreName: string): Promise<OneBlobStore> {
+  await assertListening({ blobs: target, meta: target });
+  const store = connectBlobs(target, { coreName, coreVersion: version() }, log);
+  try {
+    await within(READY_MS, store.ready());
+    return store;
+  } catch (error) {
+    store.close();
     throw error;
   }
 }

@@ -22,7 +22,7 @@ export function startProgress(stream: NodeJS.WriteStream = process.stderr): Prog
       lastMs = nowMs;
       if (stream.isTTY) {
         drawn = true;
-        stream.write(`\r${text.slice(0, stream.columns - 1)}${CLEAR}`);
+        stream.write(`\r${text.slice(0, (stream.columns || 80) - 1)}${CLEAR}`);
       } else stream.write(`${text}\n`);
     },
     end() {

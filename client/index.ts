@@ -26,6 +26,7 @@ export type {
 export { grpcTransport } from "./grpc.ts";
 export { type Description, type HandshakeInput, handshake, type StoreKind } from "./handshake.ts";
 export type { ObserveCall, ObservedCall } from "./observed.ts";
+export { connectBlobs, type OneBlobStore } from "./one-store.ts";
 export { checkPair, pairKey } from "./pair.ts";
 export { type ConnectParts, connect } from "./stores.ts";
 export { type CompatCode, type Decision, decideVersion } from "./versions.ts";

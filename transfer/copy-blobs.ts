@@ -6,7 +6,7 @@ import type { BlobInfo, BlobStore, CallOptions } from "../client/contract.ts";
 import { blobKey, parseBlobKey } from "../registry/repository/keys.ts";
 import { DEFAULT_JOBS, type TransferOptions } from "./contract.ts";
 import { BlobCopier, isSame } from "./copy-blob.ts";
-import { ending, isOfOneThing } from "./faults.ts";
+import { CopyRefused, ending, isOfOneThing } from "./faults.ts";
 import { joined, type Pair, pagesOf } from "./join.ts";
 import { Patience } from "./patience.ts";
 import { forEach } from "./pool.ts";
@@ -16,7 +16,7 @@ import { Tally } from "./tally.ts";
 export const ABSENT_AT_SOURCE = "its bytes are absent at the source";
 
 export interface CopyBlobsOptions extends TransferOptions {
-  /** Counts on here; default: one of its own. */
+  /** Counts on here, and how much there is to come is counted as well; default: one of its own. */
   readonly tally?: Tally;
   readonly patience?: Patience;
   /** Changes nothing, counts what would be copied. */
@@ -32,8 +32,11 @@ export interface CopyBlobsOptions extends TransferOptions {
  * @throws what ended it: TargetFull, StoreAway, the signal's reason, READ_ONLY …
  */
 export async function copyBlobs(from: BlobStore, to: BlobStore, options: CopyBlobsOptions = {}): Promise<Tally> {
+  if (from.facts.id === to.facts.id) {
+    throw new CopyRefused(`FROM and TO are the same blob store, ${from.facts.id}: there is nothing to copy`);
+  }
   const copy = new BlobsCopy(from, to, options);
-  await copy.all();
+  await (options.tally === undefined ? copy.all() : withPlan(copy, () => copy.all()));
   return copy.tally;
 }
 
@@ -207,5 +210,23 @@ export class BlobsCopy {
       this.tally.changed();
       return false;
     }
+  }
+}
+
+/** Counts how much there is to come while the copying has begun. */
+export async function withPlan(blobs: BlobsCopy, work: () => Promise<void>): Promise<void> {
+  const stop = new AbortController();
+  // Only for who looks on: what fails here fails there too.
+  const planning = blobs.plan(stop.signal).then(
+    (planned) => {
+      blobs.tally.planned = planned;
+    },
+    () => undefined,
+  );
+  try {
+    await work();
+  } finally {
+    stop.abort(new Error("nobody looks on any more"));
+    await planning;
   }
 }

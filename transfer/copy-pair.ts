@@ -9,9 +9,9 @@ import { ensureIndex } from "../registry/index/index.ts";
 import { copySourceKey, repositoriesPrefix } from "../registry/repository/keys.ts";
 import { NoLease } from "../registry/repository/lease.ts";
 import type { TransferOptions } from "./contract.ts";
-import { BlobsCopy } from "./copy-blobs.ts";
+import { BlobsCopy, withPlan } from "./copy-blobs.ts";
 import { copyMeta } from "./copy-meta.ts";
-import { ending } from "./faults.ts";
+import { CopyRefused, ending } from "./faults.ts";
 import { finishMarkers, mirrorBlobs } from "./mirror-blobs.ts";
 import { mirrorMeta } from "./mirror-meta.ts";
 import { Patience } from "./patience.ts";
@@ -30,14 +30,6 @@ export interface CopyPairOptions extends TransferOptions {
   readonly acceptTarget?: string;
   /** Counts here, for who shows it. */
   readonly tally?: Tally;
-}
-
-/** What was asked for cannot be meant. Its message is a whole sentence without a final stop. */
-export class CopyRefused extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = "CopyRefused";
-  }
 }
 
 /**
@@ -154,23 +146,5 @@ class PairCopy {
       const condition = now === undefined ? ({ ifAbsent: true } as const) : { ifEtag: now.etag };
       await this.#target.write([{ kind: "put", key: copySourceKey, value: Buffer.from(source), condition }]);
     });
-  }
-}
-
-/** Counts how much there is to come while the copying has begun. */
-export async function withPlan(blobs: BlobsCopy, work: () => Promise<void>): Promise<void> {
-  const stop = new AbortController();
-  // Only for who looks on: what fails here fails there too.
-  const planning = blobs.plan(stop.signal).then(
-    (planned) => {
-      blobs.tally.planned = planned;
-    },
-    () => undefined,
-  );
-  try {
-    await work();
-  } finally {
-    stop.abort(new Error("nobody looks on any more"));
-    await planning;
   }
 }

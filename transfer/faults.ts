@@ -27,6 +27,14 @@ export function isOfOneThing(error: unknown): error is Error {
   return error instanceof RegistryError && hasReason(error.cause, "CONDITION_FAILED", "CONFLICT");
 }
 
+/** What was asked for cannot be meant. Its message is a whole sentence without a final stop. */
+export class CopyRefused extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "CopyRefused";
+  }
+}
+
 /** The target has no room. What was copied stays, and is not copied again. */
 export class TargetFull extends Error {
   constructor(cause: Error) {

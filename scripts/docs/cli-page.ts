@@ -3,8 +3,8 @@ import { Command } from "commander";
 import { commands } from "../../cli/commands.ts";
 import { generated } from "./markdown.ts";
 
-const EXIT_CODES = `Exit codes: 0 done, 1 failed (one line on stderr says what to change), 2 wrong command line. \`--verbose\`, anywhere, adds
-the stack traces.`;
+const EXIT_CODES = `Exit codes, where a command does not say otherwise: 0 done, 1 failed (one line on stderr says what to change), 2 wrong
+command line. \`--verbose\`, anywhere, adds the stack traces.`;
 
 export async function cliPage(): Promise<string> {
   const program = new Command("outrigger").enablePositionalOptions().configureHelp({ helpWidth: 100 });
@@ -24,7 +24,16 @@ ${sections.join("\n")}`;
 }
 
 function helpOf(command: Command, path: string): string {
-  const own = `\`\`\`text\n${command.helpInformation().trim()}\n\`\`\`\n`;
+  let help = "";
+  // With what a command adds to it, unlike helpInformation.
+  command
+    .configureOutput({
+      writeOut: (text) => {
+        help += text;
+      },
+    })
+    .outputHelp();
+  const own = `\`\`\`text\n${help.trim()}\n\`\`\`\n`;
   const nested = command.commands.map(
     (child) => `### ${path} ${child.name()}\n${helpOf(child, `${path} ${child.name()}`)}`,
   );
