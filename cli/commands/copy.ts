@@ -35,7 +35,7 @@ export function define(command: Command): void {
   addWorkOptions(addPairOptions(command))
     .option(
       "--only <blobs|meta>",
-      "blobs: bytes alone, no meta store is used; meta: only links to bytes that are there",
+      "blobs: bytes alone, without what the meta store of --from-meta says is deleted; meta: only links to bytes that are there",
     )
     .option("--delete", "take away at the target what the source does not have")
     .option("--accept-target <id>", "the target's meta store: delete in it although it was not made by copies of FROM")
@@ -51,6 +51,8 @@ async function copy(from: string, to: string, options: CopyOptions): Promise<voi
     throw new UsageFailure(`--only is ${JSON.stringify(only)}: write blobs or meta`);
   if (only === "blobs" && options.delete)
     throw new UsageFailure("--delete needs both stores: which bytes are still needed, the meta store says");
+  if (only === "blobs" && options.toMeta !== undefined)
+    throw new UsageFailure("with --only blobs the target has no meta store: leave --to-meta out");
   if (options.acceptTarget !== undefined && !options.delete)
     throw new UsageFailure("--accept-target says where --delete may delete: give that as well");
   const [source, target, { jobs, bytesPerSecond }] = [
@@ -58,7 +60,7 @@ async function copy(from: string, to: string, options: CopyOptions): Promise<voi
     sideOf("to", to, options),
     workOf(options),
   ];
-  const [{ openPair, openBlobs }, { copyBlobs, copyPair, Rate, Tally }] = await Promise.all([
+  const [{ openPair, openBlobs }, { copyBlobs, copyPair, heedDeletes, Rate, Tally }] = await Promise.all([
     import("../pair.ts"),
     import("../../transfer/index.ts"),
   ]);
@@ -86,10 +88,13 @@ async function copy(from: string, to: string, options: CopyOptions): Promise<voi
         return store;
       };
       try {
-        if (only === "blobs") {
+        if (only === "blobs" && options.fromMeta === undefined) {
           const one = await opened(openBlobs(source.blobs, "outrigger-copy"));
-          const other = await opened(openBlobs(target.blobs, "outrigger-copy"));
-          await copyBlobs(one.blobs, other.blobs, common);
+          await copyBlobs(one.blobs, (await opened(openBlobs(target.blobs, "outrigger-copy"))).blobs, common);
+        } else if (only === "blobs") {
+          const pair = await opened(openPair({ ...source, beside: target.blobs }, "outrigger-copy"));
+          if (pair.beside === undefined) throw new Error("a pair was opened without the store beside it");
+          await copyBlobs(pair.blobs, pair.beside, { ...common, ...heedDeletes(pair.meta, pair.beside, { signal }) });
         } else {
           const pairOptions: CopyPairOptions = {
             ...common,
