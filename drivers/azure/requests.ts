@@ -80,8 +80,16 @@ export async function pause(tried: number, leastMs = 0, signal?: AbortSignal): P
   await sleep(waitMs, undefined, signal === undefined ? {} : { signal });
 }
 
+export interface PatienceSignal {
+  readonly signal: AbortSignal;
+  /** Whether it was the time that ended it. */
+  readonly over: boolean;
+  stopClock(): void;
+  end(): void;
+}
+
 /** A signal that follows another one and aborts by itself after a time, unless it is ended before. */
-export function patienceOf(signal: AbortSignal, timeoutMs: number) {
+export function patienceOf(signal: AbortSignal, timeoutMs: number): PatienceSignal {
   const controller = new AbortController();
   let over = false;
   const follow = () => controller.abort(signal.reason);

@@ -4,15 +4,19 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { repository } from "../helpers/tools.ts";
 
-/** Makes the command. @returns the folder it lies in, for PATH */
-export function installed(home: string): string {
+/**
+ * Makes the command.
+ * @param compiled cli/main.js; default: the sources
+ * @returns the folder it lies in, for PATH
+ */
+export function installed(home: string, compiled?: string): string {
   const bin = join(home, "bin");
   mkdirSync(bin);
-  const loader = fileURLToPath(import.meta.resolve("tsx"));
+  const sources = `--import '${fileURLToPath(import.meta.resolve("tsx"))}' '${join(repository, "cli/main.ts")}'`;
   const file = join(bin, "outrigger");
   writeFileSync(
     file,
-    `#!/bin/sh\nexec '${process.execPath}' --import '${loader}' '${join(repository, "cli/main.ts")}' "$@"\n`,
+    `#!/bin/sh\nexec '${process.execPath}' ${compiled === undefined ? sources : `'${compiled}'`} "$@"\n`,
   );
   chmodSync(file, 0o755);
   return bin;

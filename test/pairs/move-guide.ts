@@ -45,11 +45,11 @@ export class Shell {
   #blocks = 0;
   #lines: string[] = [];
 
-  constructor(scope: Scope, folder: string, env: Readonly<Record<string, string>>) {
+  constructor(scope: Scope, folder: string, env: Readonly<Record<string, string>>, compiled: string) {
     mkdirSync(folder, { recursive: true });
     this.#log = join(folder, "shell.log");
     const errors = openSync(this.#log, "a");
-    const bin = installed(folder);
+    const bin = installed(folder, compiled);
     this.#child = spawn("bash", ["-eo", "pipefail"], {
       cwd: folder,
       env: { ...process.env, ...env, PATH: `${bin}:${process.env["PATH"]}`, OUTRIGGER_LOG_LEVEL: "info" },

@@ -7,6 +7,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { program } from "../drivers/bolt/bolt.ts";
+import { bucketStore, environment } from "../drivers/opendal/opendal.ts";
+import { compiledCommand } from "../helpers/compiled.ts";
 import { startLoad } from "../helpers/load.ts";
 import {
   initialiseRoot,
@@ -16,11 +19,11 @@ import {
   ready,
   until,
 } from "../helpers/outrigger.ts";
-import { Scope } from "../helpers/processes.ts";
+import { launch, Scope } from "../helpers/processes.ts";
 import { randomOf, seedOf } from "../helpers/random.ts";
 import { RegistryClient } from "../helpers/registry-client.ts";
 import { freePort, tempFolder } from "../helpers/temp.ts";
-import { missing, type Tool } from "../helpers/tools.ts";
+import { missing, type Tool, tool } from "../helpers/tools.ts";
 import { type Places, type Rewrite, Shell, scriptsOf, writePid } from "./move-guide.ts";
 import { DriverKiller } from "./move-killer.ts";
 import { MoveLoad } from "./move-load.ts";
@@ -59,6 +62,28 @@ const targets: Readonly<Record<string, Target>> = {
       };
     },
   },
+  /** Other drivers, in other languages, of other backends: other etags, other listings, other ways to end. */
+  "opendal on S3, and bolt": {
+    needs: ["opendal-python", "versitygw", "outrigger-driver-bolt"],
+    async start(scope, { srv }) {
+      const bucket = await bucketStore(scope);
+      const words = (...parts: readonly string[]) => parts.map((part) => `'${part}'`).join(" ");
+      return {
+        env: environment(bucket),
+        rewrite: (text) =>
+          text
+            .replaceAll(
+              "outrigger driver s3 --bucket outrigger",
+              words(tool("opendal-python"), "-m", "outrigger_opendal", ...bucket.flags),
+            )
+            .replaceAll(
+              "outrigger driver redis --url redis://127.0.0.1:6379",
+              words(program(), "--file", `${srv}/meta.db`),
+            )
+            .replaceAll("--root /srv/outrigger", "--root /srv/outrigger/old"),
+      };
+    },
+  },
 };
 
 for (const [name, target] of Object.entries(targets)) {
@@ -68,6 +93,8 @@ for (const [name, target] of Object.entries(targets)) {
 
     it(`with ${CORES} cores and ${WORKERS} workers`, { timeout: 800_000 }, async (t) => {
       const seed = seedOf(t);
+      // Drivers that are killed often have to be back soon.
+      const main = await compiledCommand(scope);
       const random = randomOf(seed);
       const base = tempFolder(scope, "mv");
       const ports = await Promise.all(Array.from({ length: CORES }, freePort));
@@ -81,7 +108,8 @@ for (const [name, target] of Object.entries(targets)) {
       mkdirSync(root);
       await initialiseRoot(root);
       const address = `unix://${join(places.run, "old.sock")}`;
-      const old = scope.add(launchOutrigger("old", ["driver", "filesystem", "--root", root, "--listen", address]));
+      const words = [main, "driver", "filesystem", "--root", root, "--listen", address];
+      const old = scope.add(launch("old", process.execPath, words));
       writePid(places, "old", old.child.pid);
       await listening(old, address);
       const file = join(places.etc, "outrigger.yaml");
@@ -105,7 +133,7 @@ for (const [name, target] of Object.entries(targets)) {
           () => `only ${load.done} of ${wanted} are done`,
         );
       };
-      const shell = new Shell(scope, tempFolder(scope, "sh"), env);
+      const shell = new Shell(scope, tempFolder(scope, "sh"), env, main);
       let sealed = false;
       try {
         await more(5 * WORKERS);
