@@ -6,6 +6,9 @@
  * folder before the last `syncFolder` of that folder (a rename across folders is one change: it is there or not).
  * Anything newer may be there, be gone, or be there in part. Failures are Errors with an errno `code` ("ENOENT").
  */
+import type { FolderLock as DiskLock } from "../../server/folder-lock.ts";
+
+export { type FolderLock as DiskLock, FolderLocked as DiskLocked } from "../../server/folder-lock.ts";
 export interface Disk {
   /** `read`: as it is. `write`: exists already. `create`: new, EEXIST otherwise. A symbolic link is ELOOP. */
   open(path: string, mode: OpenMode): Promise<DiskFile>;
@@ -67,18 +70,6 @@ export interface Entry {
 export interface SurveyedEntry extends Entry {
   /** Of files only. */
   readonly facts?: FileFacts;
-}
-
-export interface DiskLock {
-  release(): Promise<void>;
-}
-
-/** Somebody else holds the lock; the message says who. */
-export class DiskLocked extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = "DiskLocked";
-  }
 }
 
 /** The errno name of a failure of the disk, "" for anything else. */

@@ -7,9 +7,9 @@ import fs, { type BigIntStats, constants } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import type { Clock } from "../../proto/clock.ts";
+import { lockFolder } from "../../server/folder-lock.ts";
 import type { Disk, DiskFile, DiskLock, Entry, FileFacts, FileKind, OpenMode, SurveyedEntry } from "./disk.ts";
 import { isErrno } from "./disk.ts";
-import { lockFolder } from "./node-lock.ts";
 
 const ftruncate = promisify(fs.ftruncate);
 const fsync = promisify(fs.fsync);

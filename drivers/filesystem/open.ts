@@ -8,6 +8,7 @@ import { OutriggerError } from "../../proto/errors.ts";
 import { invalidField } from "../../proto/keys.ts";
 import { limits } from "../../proto/limits.ts";
 import type { Driver, StoreFacts } from "../../server/contract.ts";
+import { isNetworkFolder } from "../../server/folder-lock.ts";
 import { release } from "../../server/release.ts";
 import { BlobStore } from "./blob-store.ts";
 import { type Disk, type DiskLock, errno, isErrno } from "./disk.ts";
@@ -114,15 +115,11 @@ async function prepare(
     throw new OutriggerError("BACKEND_DOWN", `the root ${root} ${sentence}`, { cause: error });
   }
   const disk = nodeDisk(real, deps.clock ?? systemClock);
-  const network = networkTypes.has((await fs.statfs(real)).type);
-  const notices = network
+  const notices = (await isNetworkFolder(real))
     ? [`${root} is a network folder: its lock does not hold against drivers on other machines, run exactly one`]
     : [];
   return { disk, root, folders: new Folders(disk), notices };
 }
-
-/** NFS, SMB, CIFS, SMB2, as statfs(2) tells them. */
-const networkTypes: ReadonlySet<number> = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42]);
 
 const rootSentences: Readonly<Record<string, string>> = {
   ENOENT: "does not exist: make it, mount it, or run the driver once with --init",

@@ -1,34 +1,16 @@
 /** The disk fills up at every possible moment of a push: said so, nothing lost, nothing half-visible, fine again after. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { image, seededContent } from "../helpers/oci.ts";
 import { initialiseRoot, startPair } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { randomOf, seedOf } from "../helpers/random.ts";
-import { tempFolder } from "../helpers/temp.ts";
+import { mountProblem, smallDisk } from "../helpers/small-disk.ts";
 
 const MIB = 1024 * 1024;
 const DISK_BYTES = 48 * MIB;
-
-/** Whether a small file system can be mounted here. */
-function mountProblem(): string | false {
-  if (process.getuid?.() !== 0) return "mounting a small disk needs root";
-  if (!existsSync("/proc/filesystems")) return "there is no Linux to mount a small disk with";
-  const scope = new Scope();
-  const folder = tempFolder(scope);
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], { stdio: "pipe" });
-    execFileSync("umount", [folder], { stdio: "pipe" });
-    return false;
-  } catch (error) {
-    return `a small disk cannot be mounted: ${error instanceof Error ? error.message.split("\n").at(-2) : error}`;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
 
 describe("a full disk", { skip: mountProblem() }, () => {
   const scope = new Scope();
@@ -36,12 +18,8 @@ describe("a full disk", { skip: mountProblem() }, () => {
 
   it("loses nothing, shows nothing half, says so, and recovers", async (t) => {
     const random = randomOf(seedOf(t));
-    const disk = tempFolder(scope, "disk");
-    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tmpfs", disk]);
-    scope.defer(() => {
-      execFileSync("umount", [disk]);
-    });
-    const root = join(disk, "root");
+    const disk = smallDisk(scope, DISK_BYTES);
+    const root = join(disk.folder, "root");
     mkdirSync(root);
     await initialiseRoot(root);
     const { driver, registry } = await startPair(scope, { root });
@@ -49,20 +27,12 @@ describe("a full disk", { skip: mountProblem() }, () => {
     const first = image({ seed: "first", layerBytes: [100_000] });
     await client.pushImage("full/kept", first, "tag");
 
-    const filler = join(disk, "filler");
-    /** Leaves so many bytes free. */
-    const leave = (bytes: number) => {
-      rmSync(filler, { force: true });
-      const { bavail, bsize } = statfsSync(disk);
-      writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize - bytes)));
-    };
-
     const outcomes = { accepted: 0, refused: 0 };
     const accepted = [];
     const BLOB_BYTES = 256 * 1024;
     // From far too little to just enough, so that the space ends within the upload, its commit, its link, its tag.
     for (let free = 0; free <= BLOB_BYTES + 256 * 1024; free += random.between(4, 24) * 1024) {
-      leave(free);
+      disk.leave(free);
       const content = seededContent(`full/${free}`, BLOB_BYTES);
       const pushed = image({ seed: `full/${free}`, layerBytes: [100] });
       try {
@@ -87,11 +57,11 @@ describe("a full disk", { skip: mountProblem() }, () => {
     assert.ok(outcomes.refused > 5 && outcomes.accepted > 0, JSON.stringify(outcomes));
 
     // After a restart on the full disk it still serves.
-    leave(0);
+    disk.leave(0);
     await driver.process.kill();
     const again = await startPair(scope, { root });
     await again.registry.client.pullImage("full/kept", "tag", first);
-    rmSync(filler);
+    disk.clear();
     for (const { content, pushed, tag } of accepted) {
       await again.registry.client.pullBlob("full/load", content);
       await again.registry.client.pullImage("full/load", tag, pushed);

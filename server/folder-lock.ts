@@ -9,20 +9,35 @@ import fs from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import type { Clock } from "../../proto/clock.ts";
-import { type DiskLock, DiskLocked, isErrno } from "./disk.ts";
+import type { Clock } from "../proto/clock.ts";
 
 const RETRY_MS = 100;
 const ANSWER_MS = 500;
 /** Of sun_path, with its ending zero. */
 const MAX_SOCKET_PATH = 107;
 
+export interface FolderLock {
+  release(): Promise<void>;
+}
+
+/** Somebody else holds the lock; the message says who. */
+export class FolderLocked extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "FolderLocked";
+  }
+}
+
+/**
+ * @param waitMs how long another process may take to give it up; 0: none
+ * @throws FolderLocked
+ */
 export async function lockFolder(
   folder: string,
   waitMs: number,
   clock: Clock,
   signal?: AbortSignal,
-): Promise<DiskLock> {
+): Promise<FolderLock> {
   const until = clock.monotonic() + waitMs;
   const short = await shortPath(folder);
   try {
@@ -31,7 +46,7 @@ export async function lockFolder(
       const taken = await tryLock(folder, short.path);
       if (!("holder" in taken)) return taken;
       const left = until - clock.monotonic();
-      if (left <= 0) throw new DiskLocked(taken.holder);
+      if (left <= 0) throw new FolderLocked(taken.holder);
       // Of the process's own timers: a clock's let the process end, which is all that this one does.
       await wait(Math.min(RETRY_MS, left), undefined, signal === undefined ? {} : { signal });
     }
@@ -40,7 +55,7 @@ export async function lockFolder(
   }
 }
 
-async function tryLock(folder: string, short: string): Promise<DiskLock | { readonly holder: string }> {
+async function tryLock(folder: string, short: string): Promise<FolderLock | { readonly holder: string }> {
   const highest = await highestNumber(folder);
   if (highest > 0) {
     const holder = await ask(path.join(short, `lock.${highest}`));
@@ -136,4 +151,16 @@ async function shortPath(folder: string): Promise<{ readonly path: string; close
   }
   const handle = await fs.open(folder, "r");
   return { path: `/proc/self/fd/${handle.fd}`, close: () => handle.close() };
+}
+
+function isErrno(error: unknown, ...wanted: readonly string[]): boolean {
+  return error instanceof Error && "code" in error && wanted.includes(String(error.code));
+}
+
+/** NFS, SMB, CIFS, SMB2, as statfs(2) tells them. */
+const networkTypes: ReadonlySet<number> = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42]);
+
+/** Whether other machines may have the folder too, against which the lock does not hold. */
+export async function isNetworkFolder(folder: string): Promise<boolean> {
+  return networkTypes.has((await fs.statfs(folder)).type);
 }
