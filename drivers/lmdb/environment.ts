@@ -59,6 +59,22 @@ export class Environment {
     return tables;
   }
 
+  /**
+   * One transaction; resolves when it is on the disk. When `work` throws, or answers ABORT, nothing has happened: as a
+   * child, because only a child's puts are taken back.
+   */
+  async transact<Result>(work: (tables: Tables) => Result): Promise<Result> {
+    const tables = this.tables();
+    try {
+      return await tables.root.childTransaction(() => work(tables));
+    } catch (error) {
+      // lmdb rejects a promise of its own beside this one, and nobody else would await it.
+      const heard = () => {};
+      void tables.root.committed.then(heard, heard);
+      throw error;
+    }
+  }
+
   /** What is written to a file that has lost its name is gone with the process. @throws BACKEND_DOWN */
   assertInPlace(): void {
     const inode = statSync(path.join(this.folder, DATA), { throwIfNoEntry: false })?.ino;

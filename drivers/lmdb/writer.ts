@@ -124,10 +124,9 @@ export class Writer {
     }
   }
 
-  /** A child, because only a child's puts are taken back when the function throws. */
+  /** @returns ABORT where one of them became late while others were applied */
   #transact(group: readonly Pending[]): Promise<unknown> {
-    const tables = this.#environment.tables();
-    return tables.root.childTransaction(() => {
+    return this.#environment.transact((tables) => {
       let changed = false;
       for (const pending of group) {
         if (isRefused(pending)) continue;

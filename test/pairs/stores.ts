@@ -97,6 +97,12 @@ export const storeKinds = {
       });
     },
   },
+  lmdb: {
+    needs: ["lmdb-sdk"],
+    lasting: true,
+    start: (scope) =>
+      ownDriver(scope, { driver: "lmdb", flags: ["--folder", tempFolder(scope, "lmdb")] }, { init: true }),
+  },
   opendal: {
     needs: ["opendal-python"],
     lasting: true,
