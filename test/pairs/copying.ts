@@ -1,8 +1,8 @@
 /** Pairs of stores as `outrigger copy` is told of them, and what is looked at while one is copied. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { digestOf } from "../helpers/oci.ts";
 import { launchOutrigger } from "../helpers/outrigger.ts";
 import type { Running, Scope } from "../helpers/processes.ts";
-import { digestOf } from "../helpers/oci.ts";
 import type { RegistryClient } from "../helpers/registry-client.ts";
 import { type StoreName, type StoreProcess, storeKinds } from "./stores.ts";
 
@@ -42,7 +42,9 @@ export function watchTags(client: RegistryClient): Watch {
   let stopping = false;
   let pulled = 0;
   const tagged = async (name: string, tag: string) => {
-    const reply = await client.expect([200, 404], "GET", `/v2/${name}/manifests/${tag}`, { headers: { accept: "*/*" } });
+    const reply = await client.expect([200, 404], "GET", `/v2/${name}/manifests/${tag}`, {
+      headers: { accept: "*/*" },
+    });
     return reply.status === 404 ? undefined : reply.body;
   };
   const look = async (name: string, tag: string) => {
@@ -86,7 +88,11 @@ interface Descriptor {
 
 /** Config and layers, or an index's manifests and all of theirs. */
 async function pullAll(client: RegistryClient, name: string, bytes: Buffer): Promise<void> {
-  const { config, layers = [], manifests = [] } = JSON.parse(bytes.toString()) as {
+  const {
+    config,
+    layers = [],
+    manifests = [],
+  } = JSON.parse(bytes.toString()) as {
     readonly config?: Descriptor;
     readonly layers?: readonly Descriptor[];
     readonly manifests?: readonly Descriptor[];
