@@ -219,7 +219,10 @@ export type MetaOperation =
   | { readonly kind: "check"; readonly key: string; readonly condition: MetaCondition };
 
 export interface MetaDriver extends Store {
-  /** All as of one moment; one answer for each key in order. The host cuts the answer to 4 MiB. */
+  /**
+   * All as of one moment; one answer for each key in order. The host cuts the answer to 4 MiB; a driver that cannot read as
+   * much at one moment may answer for the first of the keys only, at least one.
+   */
   get(keys: readonly string[], call: CallContext): Promise<readonly (MetaItem | undefined)[]>;
   /** May end a page early with `more`. The host cuts it to 4 MiB. */
   list(request: PageRequest, call: CallContext): Promise<Page<MetaItem>>;

@@ -25,8 +25,8 @@ export function createMetaHandlers(driver: MetaDriver): MetaHandlers {
       const keys = fields.keys(request.keys, limits.getKeys);
       if (keys.length === 0) return { results: [], unread: [] };
       const found = await driver.get(keys, call);
-      if (found.length !== keys.length) throw notOneEach("get", found.length, keys.length);
-      const pairs = keys.map((key, index) => ({ key, item: found[index] }));
+      if (found.length === 0 || found.length > keys.length) throw notOneEach("get", found.length, keys.length);
+      const pairs = found.map((item, index) => ({ key: keys[index] ?? "", item }));
       const answered = fitting(pairs, ({ key, item }) => metaItemBytes(key, item));
       return {
         results: pairs
