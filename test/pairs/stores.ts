@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { azureStore } from "../drivers/azure/azure.ts";
 import { startAzurite } from "../drivers/azure/azurite.ts";
 import { newFile, program } from "../drivers/bolt/bolt.ts";
+import { flagsOf, newTable } from "../drivers/dynamodb/dynamodb.ts";
+import { credentials, startDynamodbLocal } from "../drivers/dynamodb/dynamodb-local.ts";
 import {
   environment,
   folderStore,
@@ -95,6 +97,15 @@ export const storeKinds = {
         await listening(running, address);
         return running;
       });
+    },
+  },
+  dynamodb: {
+    needs: ["dynamodb-local", "dynamodb-sdk"],
+    lasting: true,
+    async start(scope) {
+      const { address } = await startDynamodbLocal(scope);
+      const flags = flagsOf({ table: newTable(), endpoint: `http://${address}` });
+      return ownDriver(scope, { driver: "dynamodb", flags, env: credentials }, { init: true });
     },
   },
   lmdb: {
