@@ -21,6 +21,8 @@ const KILLS = 4;
 
 const pairs: readonly { readonly blobs: StoreName; readonly meta: StoreName }[] = [
   { blobs: "filesystem", meta: "filesystem" },
+  { blobs: "azure", meta: "dynamodb" },
+  { blobs: "filesystem", meta: "lmdb" },
   { blobs: "opendal", meta: "bolt" },
   { blobs: "memory", meta: "memory" },
 ];
