@@ -7,4 +7,6 @@ export const drivers: Readonly<Record<string, () => Promise<DriverModule>>> = {
   filesystem: async () => (await import("../drivers/filesystem/index.ts")).driverModule,
   lmdb: async () => (await import("../drivers/lmdb/index.ts")).driverModule,
   memory: async () => (await import("../drivers/memory/index.ts")).driverModule,
+  mirror: async () => (await import("../drivers/mirror/index.ts")).driverModule,
+  shard: async () => (await import("../drivers/shard/index.ts")).driverModule,
 };

@@ -73,7 +73,7 @@ async function* pieces(
         yield piece;
       } catch (error) {
         reader.close();
-        if (!isPassing(error) && !hasReason(error, "BREAKER_OPEN")) throw error;
+        if (channel.singleAttempts || (!isPassing(error) && !hasReason(error, "BREAKER_OPEN"))) throw error;
         const nowMs = channel.clock.monotonic();
         stuckSinceMs ??= nowMs;
         const pauseMs = waitMs(error, tried++, channel.random, RETRY);
@@ -238,7 +238,7 @@ class Puller {
     );
     this.#release = channel.hold();
     this.#messages = this.#stream[Symbol.asyncIterator]();
-    this.#timer = this.#newTimer(limits.unaryDeadlineMs);
+    this.#timer = this.#newTimer(channel.patience.unaryMs);
     this.#onAbort = () => this.#fail?.(options?.signal?.reason);
     options?.signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
@@ -254,7 +254,7 @@ class Puller {
   #later: OwedTimer | undefined;
 
   async next(): Promise<ReadResponse | undefined> {
-    if (!this.#first) this.#later ??= this.#newTimer(limits.streamOwedMs);
+    if (!this.#first) this.#later ??= this.#newTimer(this.#channel.patience.streamMs);
     const timer = this.#later ?? this.#timer;
     timer.owes(true, true);
     try {

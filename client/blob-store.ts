@@ -110,7 +110,7 @@ export class DriverBlobStore implements BlobStore {
         );
         return this.#written(info, key, data);
       } catch (error) {
-        if (how.once) throw error;
+        if (how.once || this.#channel.singleAttempts) throw error;
         failure = error;
       }
       const lostRace = lost !== undefined && hasReason(failure, "KEY_EXISTS", "ETAG_MISMATCH");
@@ -221,7 +221,7 @@ export class DriverBlobStore implements BlobStore {
         return await this.#moveOnce(source, destination, options);
       } catch (error) {
         const isRetryGone = tried > 0 && hasReason(error, "KEY_NOT_FOUND");
-        if (!isAnswerLost(error) && !hadNoEffect(error) && !isRetryGone) throw error;
+        if (this.#channel.singleAttempts || (!isAnswerLost(error) && !hadNoEffect(error) && !isRetryGone)) throw error;
         // The source goes with the effect: while it is there, moving it again is the same move. Other bytes put there since
         // are somebody else's.
         const [from, to] = await this.stat([source, destination], options).catch(() => {
@@ -241,8 +241,9 @@ export class DriverBlobStore implements BlobStore {
   async #moveOnce(source: string, destination: string, options: CallOptions | undefined): Promise<BlobInfo> {
     const channel = this.#channel;
     const ending = new AbortController();
-    const timer = new OwedTimer(channel.clock, limits.streamOwedMs, () =>
-      ending.abort(new OutriggerError("TIMED_OUT", `a Move of ${source} got nothing for ${limits.streamOwedMs} ms`)),
+    const { streamMs } = channel.patience;
+    const timer = new OwedTimer(channel.clock, streamMs, () =>
+      ending.abort(new OutriggerError("TIMED_OUT", `a Move of ${source} got nothing for ${streamMs} ms`)),
     );
     const onAbort = () => ending.abort(options?.signal?.reason);
     options?.signal?.throwIfAborted();

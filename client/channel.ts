@@ -36,6 +36,16 @@ export interface ChannelParts {
   readonly target: StoreTarget;
   readonly core: { readonly name: string; readonly version: string };
   readonly compat: readonly CompatCode[];
+  /** Nothing is tried again: for who is asked by somebody who does that. */
+  readonly once?: boolean;
+  /** Less than the protocol's: for who has to answer within that time itself. */
+  readonly patience?: Patience;
+}
+
+/** How long the other side may owe an answer, and a stream's next message. */
+export interface Patience {
+  readonly unaryMs: number;
+  readonly streamMs: number;
 }
 
 export interface Call {
@@ -64,6 +74,8 @@ export class StoreChannel {
   readonly log: Logger;
   readonly kind: StoreKind;
   readonly address: string;
+  readonly singleAttempts: boolean;
+  readonly patience: Patience;
   readonly #parts: ChannelParts;
   readonly #closing = new AbortController();
   readonly #hashes = new Set<string>();
@@ -93,6 +105,8 @@ export class StoreChannel {
     this.log = parts.log.child({ store: parts.kind, address: parts.target.address });
     this.kind = parts.kind;
     this.address = parts.target.address;
+    this.singleAttempts = parts.once ?? false;
+    this.patience = parts.patience ?? { unaryMs: limits.unaryDeadlineMs, streamMs: limits.streamOwedMs };
     this.#described = new Promise((resolve) => {
       this.#firstDescribed = resolve;
     });
@@ -267,7 +281,7 @@ export class StoreChannel {
     evenBlocked = false,
   ): Promise<UnaryMethods[Method][1]> {
     const description = this.#admit(evenBlocked);
-    const deadlineMs = call.deadlineMs ?? limits.unaryDeadlineMs;
+    const deadlineMs = call.deadlineMs ?? this.patience.unaryMs;
     const sentMs = this.clock.now();
     const release = this.hold();
     try {
@@ -296,7 +310,7 @@ export class StoreChannel {
     return this.retrying(
       method,
       (leftMs) => {
-        const deadlineMs = Math.min(call.deadlineMs ?? limits.unaryDeadlineMs, leftMs);
+        const deadlineMs = Math.min(call.deadlineMs ?? this.patience.unaryMs, leftMs);
         return this.live.unary(method, request, { ...call, deadlineMs }, evenBlocked);
       },
       call,
@@ -336,7 +350,7 @@ export class StoreChannel {
       try {
         return await attempt(budgetMs - (this.clock.monotonic() - startMs));
       } catch (error) {
-        if (!passing(error)) throw error;
+        if (this.singleAttempts || !passing(error)) throw error;
         const pauseMs = waitMs(error, tried, this.random, RETRY);
         if (this.clock.monotonic() - startMs + pauseMs >= RETRY_BUDGET_MS) throw error;
         await this.live.pause(method, pauseMs, call.options?.signal);

@@ -15,6 +15,7 @@ export function createContext(
   let child: Logger | undefined;
   return {
     signal: call.signal,
+    requestId: call.metadata.requestId,
     get log() {
       child ??= log.child({ requestId: call.metadata.requestId });
       return child;

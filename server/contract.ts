@@ -16,6 +16,8 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** One child per call, with its request id. */
   readonly log: Logger;
+  /** The core's id for the work, for a driver that passes it on. */
+  readonly requestId?: string | undefined;
   /** Unix ms past which a mutating call must have no effect; `undefined` for reads. */
   readonly notAfterMs: number | undefined;
   /**
@@ -201,8 +203,25 @@ export interface Upload {
     target: { readonly key: string; readonly condition?: Condition; readonly digest: string; readonly keep: boolean },
     call: CallContext,
   ): Promise<BlobInfo>;
+  /**
+   * Instead of `read` and `commit`, where what lies behind the driver verifies an upload itself, as another driver does:
+   * the host then hashes nothing, and everything that [blob.append.12] to [blob.append.15] ask is this function's.
+   * After any error only `close` follows.
+   * @throws SIZE_MISMATCH, DIGEST_MISMATCH, KEY_EXISTS: nothing is visible and the upload stays
+   */
+  commitVerified?(target: VerifiedCommit, call: CallContext): Promise<{ readonly info: BlobInfo; readonly digest: string }>;
   /** Frees what it holds; the upload stays. What was written but not flushed may be lost. */
   close(): Promise<void>;
+}
+
+export interface VerifiedCommit {
+  readonly key: string;
+  /** What was written in all. */
+  readonly sizeBytes: number;
+  /** Absent: compute one by `algorithm`. */
+  readonly digest?: string;
+  readonly algorithm: Algorithm;
+  readonly ifAbsent: boolean;
 }
 
 export interface MetaItem {

@@ -35,6 +35,7 @@ export interface UploadStreamOptions {
   readonly driver: BlobDriver;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly requestId?: string | undefined;
   readonly limits: UploadLimits;
   readonly progressEveryMs: number;
   readonly createHasher: CreateHasher;
@@ -73,6 +74,10 @@ export class UploadStream {
   #startingHash(): RunningHash | undefined {
     const { hash, algorithm, createHasher } = this.#options;
     if (this.#upload.digest !== undefined) return undefined;
+    if (this.#upload.commitVerified !== undefined) {
+      hash?.hasher.close();
+      return undefined;
+    }
     if (hash !== undefined && hash.hasher.algorithm === algorithm && hash.position === this.#received) return hash;
     hash?.hasher.close();
     // Bytes that nobody here has hashed are read again at commit, and only then.
@@ -177,7 +182,7 @@ export class UploadStream {
   }
 
   async #commit(commit: Commit): Promise<CommittedMessage> {
-    const { clock, log, progressEveryMs, outbox, algorithm } = this.#options;
+    const { clock, log, requestId, progressEveryMs, outbox, algorithm } = this.#options;
     assertKey(commit.key);
     const wanted = fields.optionalDigest(commit.digest);
     const notAfterMs = commit.notAfterMs === 0 ? undefined : commit.notAfterMs;
@@ -185,6 +190,7 @@ export class UploadStream {
       // Not the caller's: who has lost its stream in the middle of a commit asks for the key, and finds it sooner so.
       signal: new AbortController().signal,
       log,
+      requestId,
       notAfterMs,
       assertInTime: () => assertInTime(clock, notAfterMs),
     };
@@ -199,6 +205,7 @@ export class UploadStream {
       outbox.progress(this.#received, this.#upload.persistedBytes),
     );
     try {
+      if (this.#upload.commitVerified !== undefined) return await this.#commitVerified(commit, wanted, call);
       const digest = await this.#verify(wanted === undefined ? algorithm : algorithmOf(wanted), call);
       if (wanted !== undefined && digest !== wanted) {
         throw new OutriggerError("DIGEST_MISMATCH", `the upload's bytes have digest ${digest}, not ${wanted}`, {
@@ -211,6 +218,20 @@ export class UploadStream {
     } finally {
       stopTicking();
     }
+  }
+
+  /** What lies behind the driver looks at the bytes and at the key. */
+  async #commitVerified(
+    { key, ifAbsent }: Commit,
+    digest: string | undefined,
+    call: CallContext,
+  ): Promise<CommittedMessage> {
+    const { algorithm } = this.#options;
+    const target = { key, ifAbsent, algorithm, sizeBytes: this.#received, ...(digest === undefined ? {} : { digest }) };
+    const done = await this.#driver(async () => this.#upload.commitVerified?.(target, call));
+    if (done === undefined) throw new OutriggerError("INTERNAL", "the driver's upload cannot be committed any more");
+    this.#committed = true;
+    return { info: infoMessage(done.info), digest: done.digest };
   }
 
   /** The digest of the upload's own bytes: the driver's, or from the running hash, or by reading what the driver holds. */

@@ -127,6 +127,7 @@ export class Uploads {
       inbox,
       outbox,
       log: call.log,
+      requestId: call.requestId,
       progressEveryMs: protocol.progressEveryMs,
       algorithm: open.algorithm,
       hash: this.#takeHash(entry),

@@ -1,0 +1,132 @@
+/**
+ * Keeps the secondary as the primary is, key by key: the primary is never written here, so that nothing that was deleted
+ * there comes back. All work on a key is done while nothing else changes it.
+ */
+import { createHash } from "node:crypto";
+import type { BlobInfo } from "../../client/contract.ts";
+import type { Clock } from "../../proto/clock.ts";
+import { limits } from "../../proto/limits.ts";
+import { copyBlob } from "../composed/copy.ts";
+import type { KeyLocks } from "../composed/locks.ts";
+import type { Member } from "../composed/member.ts";
+import type { Journal } from "./journal.ts";
+
+export interface CopiesOptions {
+  readonly primary: Member;
+  readonly secondary: Member;
+  readonly journal: Journal;
+  readonly locks: KeyLocks;
+  readonly clock: Clock;
+}
+
+/** A key as the primary has it now; the bytes where they are at hand. */
+export interface Known {
+  readonly here: BlobInfo | undefined;
+  readonly data?: Uint8Array;
+}
+
+/** What is sent to the secondary may take effect so much later. */
+const SECONDARY_MS = 15_000;
+/** Contents known to be alike, by their etags on both sides, where no digest tells. */
+const MOST_ALIKE = 10_000;
+
+export class Copies {
+  readonly #options: CopiesOptions;
+  readonly #alike = new Map<string, string>();
+
+  constructor(options: CopiesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Makes the secondary's copy of one key what the primary has. Only while the key's lock is held.
+   * @param known what the primary was just changed to, where that is known
+   * @throws BACKEND_DOWN: the key stays pending
+   */
+  async settle(key: string, known?: Known): Promise<{ readonly againMs: number } | undefined> {
+    const { primary, secondary, journal } = this.#options;
+    const here = known === undefined ? await primary.statOne(key) : known.here;
+    if (here === undefined) {
+      await this.#sent(key, (notAfterMs) => secondary.delete(key, { notAfterMs }));
+      this.#alike.delete(key);
+    } else {
+      const there = known?.data === undefined ? await secondary.statOne(key) : undefined;
+      if (there === undefined || !this.#same(key, here, there)) {
+        this.#remember(key, here, await this.#copy(key, here, known?.data));
+      }
+    }
+    return journal.settled(key);
+  }
+
+  /** Whatever the secondary says of its copy: one that believes to hold the digest already would keep what it has. */
+  async settleAnew(key: string): Promise<{ readonly againMs: number } | undefined> {
+    const { secondary } = this.#options;
+    await this.#sent(key, (notAfterMs) => secondary.delete(key, { notAfterMs }));
+    return this.settle(key);
+  }
+
+  /** A change of the secondary whose answer is lost may still take effect. */
+  async #sent<Result>(key: string, send: (notAfterMs: number) => Promise<Result>): Promise<Result> {
+    const { journal, clock } = this.#options;
+    const notAfterMs = await journal.arm(key, clock.now() + SECONDARY_MS);
+    try {
+      return await send(notAfterMs);
+    } catch (error) {
+      journal.doubt(key, notAfterMs);
+      throw error;
+    }
+  }
+
+  async #copy(key: string, info: BlobInfo, data: Uint8Array | undefined): Promise<BlobInfo> {
+    const { primary, secondary, journal, clock } = this.#options;
+    if (info.sizeBytes <= limits.putBytes) {
+      const bytes = data ?? (await primary.readWhole(info));
+      return this.#sent(key, (notAfterMs) => secondary.put(key, bytes, {}, { notAfterMs }));
+    }
+    let sentUntilMs: number | undefined;
+    try {
+      return await copyBlob({
+        from: primary,
+        info,
+        to: secondary,
+        key,
+        uploadId: copyId(key),
+        notAfterMs: async () => {
+          sentUntilMs = await journal.arm(key, clock.now() + SECONDARY_MS);
+          return sentUntilMs;
+        },
+      });
+    } catch (error) {
+      if (sentUntilMs !== undefined) journal.doubt(key, sentUntilMs);
+      throw error;
+    }
+  }
+
+  #same(key: string, here: BlobInfo, there: BlobInfo): boolean {
+    if (here.sizeBytes !== there.sizeBytes) return false;
+    return sameDigest(here, there) ?? this.#alike.get(key) === pair(here, there);
+  }
+
+  #remember(key: string, here: BlobInfo, there: BlobInfo): void {
+    if (this.#alike.size >= MOST_ALIKE) this.#alike.clear();
+    this.#alike.set(key, pair(here, there));
+  }
+}
+
+/** Whether the digests that both sides know are equal; `undefined` where they know none in common. */
+export function sameDigest(here: BlobInfo, there: BlobInfo): boolean | undefined {
+  for (const algorithm of ["sha256:", "sha512:"]) {
+    const [one, other] = [here, there].map(({ digests }) => digests.find((digest) => digest.startsWith(algorithm)));
+    if (one !== undefined && other !== undefined) return one === other;
+  }
+  return undefined;
+}
+
+function pair(here: BlobInfo, there: BlobInfo): string {
+  return `${here.etag} ${there.etag}`;
+}
+
+/** One upload for each key: a newer copy fences what is left of an older one, also of a process that died. */
+function copyId(key: string): string {
+  return `outrigger-mirror-${createHash("sha256").update(key).digest("hex").slice(0, 40)}`;
+}

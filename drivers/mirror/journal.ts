@@ -1,0 +1,174 @@
+/**
+ * The keys whose two copies may differ: written into the primary before a change begins, taken away once both are known
+ * to be alike. No name is written twice, so that a deletion that takes effect late takes away nothing that is newer.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import type { Clock } from "../../proto/clock.ts";
+import { OutriggerError } from "../../proto/errors.ts";
+import { limits } from "../../proto/limits.ts";
+import type { Member } from "../composed/member.ts";
+
+/** By how much the clocks of two machines that speak to one driver may differ. */
+export const SKEW_MS = 2 * limits.clockSkewMs;
+const READS_AT_ONCE = 16;
+
+export interface Pending {
+  readonly key: string;
+  /** The names of its entries in the primary. */
+  readonly entries: Set<string>;
+  /** Of this process's own entry: nothing that it sent for the key takes effect later (unix ms). */
+  armedUntilMs: number;
+  /** Until then something that nobody waits for any more may still take effect: looked at again after it. */
+  doubtUntilMs: number;
+}
+
+export interface JournalOptions {
+  readonly primary: Member;
+  /** Ends with a slash. */
+  readonly prefix: string;
+  readonly clock: Clock;
+  readonly maxPending: number;
+}
+
+export class Journal {
+  readonly #options: JournalOptions;
+  readonly #life = randomBytes(8).toString("hex");
+  readonly #pending = new Map<string, Pending>();
+  /** Settled, and their entries not deleted yet: nobody waits for that. */
+  readonly #done = new Map<string, Pending>();
+  #written = 0;
+  #loaded = false;
+
+  constructor(options: JournalOptions) {
+    this.#options = options;
+  }
+
+  /** Whether what earlier processes left is known. */
+  get isLoaded(): boolean {
+    return this.#loaded;
+  }
+
+  get size(): number {
+    return this.#pending.size;
+  }
+
+  get hasDone(): boolean {
+    return this.#done.size > 0;
+  }
+
+  has(key: string): boolean {
+    return this.#pending.has(key);
+  }
+
+  get(key: string): Pending | undefined {
+    return this.#pending.get(key);
+  }
+
+  keys(): string[] {
+    return [...this.#pending.keys()];
+  }
+
+  /** Reads what earlier processes left. @throws BACKEND_DOWN */
+  async load(): Promise<void> {
+    const { primary, prefix } = this.#options;
+    for (let startAfter = ""; ; ) {
+      const page = await primary.list({ prefix, startAfter, limit: limits.listItems });
+      const names = page.items.map((item) => item.key);
+      for (let at = 0; at < names.length; at += READS_AT_ONCE) {
+        await Promise.all(names.slice(at, at + READS_AT_ONCE).map((name) => this.#read(name)));
+      }
+      const last = names.at(-1);
+      if (!page.more || last === undefined) break;
+      startAfter = last;
+    }
+    this.#loaded = true;
+  }
+
+  async #read(name: string): Promise<void> {
+    const value = await this.#options.primary.getValue(name);
+    if (value === undefined) return;
+    const { key, untilMs } = parse(value.text, name);
+    const pending = this.#of(key);
+    pending.entries.add(name);
+    pending.doubtUntilMs = Math.max(pending.doubtUntilMs, untilMs + SKEW_MS);
+  }
+
+  #of(key: string): Pending {
+    let pending = this.#pending.get(key) ?? this.#done.get(key);
+    this.#done.delete(key);
+    if (pending !== undefined) this.#pending.set(key, pending);
+    else {
+      pending = { key, entries: new Set(), armedUntilMs: 0, doubtUntilMs: 0 };
+      this.#pending.set(key, pending);
+    }
+    return pending;
+  }
+
+  /**
+   * Before anything is sent that changes the key in either store: once this resolves, the key is looked at after every
+   * crash. What is sent must not take effect past the answer.
+   * @throws BACKEND_DOWN
+   */
+  async arm(key: string, untilMs: number): Promise<number> {
+    const { primary, prefix, maxPending } = this.#options;
+    const known = this.#pending.get(key) ?? this.#done.get(key);
+    if (known !== undefined && known.armedUntilMs >= untilMs) {
+      this.#done.delete(key);
+      this.#pending.set(key, known);
+      return known.armedUntilMs;
+    }
+    if (known === undefined && this.#pending.size >= maxPending)
+      throw new OutriggerError(
+        "BACKEND_DOWN",
+        `${maxPending} keys wait for the secondary already: bring it back, or give a larger --max-pending`,
+      );
+    const pending = this.#of(key);
+    const name = `${prefix}${createHash("sha256").update(key).digest("hex")}.${this.#life}.${++this.#written}`;
+    // Known before it is written: an answer that is lost leaves an entry that must be found again.
+    pending.entries.add(name);
+    await primary.putValue(name, { key, untilMs });
+    pending.armedUntilMs = untilMs;
+    return untilMs;
+  }
+
+  /** What was sent for the key until now may take effect until it is told not to. */
+  doubt(key: string, untilMs: number): void {
+    const pending = this.#of(key);
+    pending.doubtUntilMs = Math.max(pending.doubtUntilMs, untilMs + SKEW_MS);
+  }
+
+  /**
+   * Both copies were just seen, or made, alike, and nobody changes the key now.
+   * @returns when it has to be looked at once more (unix ms); `undefined`: it is done
+   */
+  settled(key: string): { readonly againMs: number } | undefined {
+    const pending = this.#pending.get(key);
+    if (pending === undefined) return undefined;
+    if (this.#options.clock.now() <= pending.doubtUntilMs) return { againMs: pending.doubtUntilMs };
+    this.#pending.delete(key);
+    this.#done.set(key, pending);
+    return undefined;
+  }
+
+  /** Deletes the entries of what is settled. @throws BACKEND_DOWN: what is left is looked at again after the next start */
+  async tidy(): Promise<void> {
+    const names: string[] = [];
+    for (const [key, { entries }] of this.#done) {
+      if (names.length + entries.size > limits.deleteKeys && names.length > 0) break;
+      names.push(...entries);
+      // Whoever changes the key from now on writes an entry of another name.
+      this.#done.delete(key);
+    }
+    if (names.length > 0) await this.#options.primary.deleteAll(names);
+  }
+}
+
+function parse(text: string, name: string): { key: string; untilMs: number } {
+  try {
+    const { key, untilMs } = JSON.parse(text) as { key: unknown; untilMs: unknown };
+    if (typeof key === "string" && typeof untilMs === "number") return { key, untilMs };
+  } catch {
+    // Told below.
+  }
+  throw new OutriggerError("STORED_CORRUPT", `the mirror's entry ${name} cannot be read: delete it, and the diff repairs its key`);
+}

@@ -1,0 +1,38 @@
+/** The conformance kit on the mirror: over two folders, and over a folder and a memory. */
+import assert from "node:assert/strict";
+import { after, describe, it } from "node:test";
+import { assertReported, runKit } from "../../helpers/kit.ts";
+import { Scope } from "../../helpers/processes.ts";
+import { filesystemMember, initialise, type MemberProcess, memoryMember, startCommand } from "../composed/members.ts";
+
+const unclaimed = {
+  handshake: "passed",
+  process: "passed",
+  meta: "not-claimed",
+  blob: "passed",
+  resume: "not-claimed",
+  replicas: "not-claimed",
+  "fast-paths": "not-claimed",
+};
+
+describe("the mirror driver under the conformance kit", () => {
+  const scope = new Scope();
+  after(scope.close);
+
+  const kit = async (primary: MemberProcess, secondary: MemberProcess, ...more: readonly string[]) => {
+    const flags = ["--primary", primary.address, "--secondary", secondary.address, ...more];
+    await initialise("mirror", flags);
+    return runKit(scope, { addresses: [], start: [startCommand("mirror", flags)] });
+  };
+
+  it("passes over two folders: lasting", { timeout: 300_000 }, async () => {
+    const result = await kit(await filesystemMember(scope), await filesystemMember(scope));
+    assert.deepEqual({ ...result.profiles }, { ...unclaimed, resume: "passed" });
+    assertReported("mirror", result);
+  });
+
+  it("passes over a folder and a memory that may be behind: nothing is claimed", { timeout: 300_000 }, async () => {
+    const result = await kit(await filesystemMember(scope), await memoryMember(scope), "--secondary-writes", "behind");
+    assert.deepEqual({ ...result.profiles }, unclaimed);
+  });
+});
