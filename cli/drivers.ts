@@ -3,6 +3,7 @@ import type { DriverModule } from "../server/contract.ts";
 
 export const drivers: Readonly<Record<string, () => Promise<DriverModule>>> = {
   azure: async () => (await import("../drivers/azure/index.ts")).driverModule,
+  cache: async () => (await import("../drivers/cache/index.ts")).driverModule,
   dynamodb: async () => (await import("../drivers/dynamodb/index.ts")).driverModule,
   filesystem: async () => (await import("../drivers/filesystem/index.ts")).driverModule,
   lmdb: async () => (await import("../drivers/lmdb/index.ts")).driverModule,

@@ -13,7 +13,7 @@ export type CommitUpload = (
 ) => Promise<{ readonly info: BlobInfo; readonly digest: string }>;
 
 /** A commit without a time of its own must not take effect at any time. */
-const COMMIT_MS = 15 * 60_000;
+export const COMMIT_MS = 15 * 60_000;
 
 /** @throws UPLOAD_NOT_FOUND, UPLOAD_FENCED, BACKEND_DOWN */
 export async function openPassed(

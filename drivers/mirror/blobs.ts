@@ -20,7 +20,7 @@ import { counted } from "../../server/count.ts";
 import { isDown } from "../composed/fault.ts";
 import { type KeyLocks, within } from "../composed/locks.ts";
 import { type Member, mutating, reading } from "../composed/member.ts";
-import { openPassed } from "../composed/passed-upload.ts";
+import { COMMIT_MS, openPassed } from "../composed/passed-upload.ts";
 import type { PrivateKeys } from "../composed/private-keys.ts";
 import type { Copies, Known } from "./copies.ts";
 import { fromMember, type Side, toPrimary, withSide } from "./etags.ts";
@@ -42,8 +42,8 @@ export interface MirrorBlobsOptions {
   readonly clock: Clock;
 }
 
-/** What a change of the primary may take, where the call tells no time; longer than any unary call. */
-const CHANGE_MS = 60_000;
+/** What a change of the primary may take, where the call tells no time; longer than any unary call takes. */
+const CHANGE_MS = 15_000;
 /** How long a reader waits for a key that is being written. */
 const SETTLED_MS = 5_000;
 
@@ -154,6 +154,7 @@ export class MirrorBlobs implements BlobDriver {
         commitCall,
         () => passOn(target),
         (committed) => ({ here: committed.info }),
+        uploadId,
       );
       return { info: withSide(info, "primary"), digest };
     });
@@ -230,17 +231,21 @@ export class MirrorBlobs implements BlobDriver {
     call: CallContext,
     change: () => Promise<Result>,
     knownOf?: (result: Result) => Known,
+    uploadId?: string,
   ): Promise<Result> {
     const { locks, privateKeys, state, journal, clock } = this.#options;
     for (const key of keys) privateKeys.assertNot(key);
     return locks.during(keys, async () => {
       state.assertChangeable();
-      const untilMs = Math.max(call.notAfterMs ?? 0, clock.now() + CHANGE_MS);
+      // A commit may take much longer than any other call, and says by its upload when it is over.
+      const untilMs = Math.max(uploadId === undefined ? (call.notAfterMs ?? 0) : 0, clock.now() + CHANGE_MS);
+      const commit = uploadId && { uploadId, commitUntilMs: call.notAfterMs ?? clock.now() + COMMIT_MS };
       try {
-        for (const key of keys) await journal.arm(key, untilMs);
+        for (const key of keys) await journal.arm(key, untilMs, commit === "" ? undefined : commit);
         call.assertInTime();
         for (const key of keys) state.changed(key);
         const result = await change();
+        for (const key of keys) if (uploadId !== undefined) journal.get(key)?.commits.delete(uploadId);
         await this.#follow(keys, knownOf?.(result));
         return result;
       } catch (error) {

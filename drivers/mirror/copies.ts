@@ -55,6 +55,9 @@ export class Copies {
         this.#remember(key, here, await this.#copy(key, here, known?.data));
       }
     }
+    for (const uploadId of [...(journal.get(key)?.commits.keys() ?? [])]) {
+      if ((await primary.getUpload(uploadId)) === undefined) journal.get(key)?.commits.delete(uploadId);
+    }
     return journal.settled(key);
   }
 

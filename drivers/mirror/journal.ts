@@ -10,6 +10,7 @@ import type { Member } from "../composed/member.ts";
 
 /** By how much the clocks of two machines that speak to one driver may differ. */
 export const SKEW_MS = 2 * limits.clockSkewMs;
+const COMMIT_LOOK_MS = 5_000;
 const READS_AT_ONCE = 16;
 
 export interface Pending {
@@ -20,6 +21,14 @@ export interface Pending {
   armedUntilMs: number;
   /** Until then something that nobody waits for any more may still take effect: looked at again after it. */
   doubtUntilMs: number;
+  /** Uploads whose commit may still take effect, each until when: not any more once the upload is unknown. */
+  readonly commits: Map<string, number>;
+}
+
+/** A commit in the primary: what may take effect last, of all that is sent there. */
+export interface ArmedCommit {
+  readonly uploadId: string;
+  readonly commitUntilMs: number;
 }
 
 export interface JournalOptions {
@@ -87,9 +96,11 @@ export class Journal {
   async #read(name: string): Promise<void> {
     const value = await this.#options.primary.getValue(name);
     if (value === undefined) return;
-    const { key, untilMs } = parse(value.text, name);
+    const { key, untilMs, uploadId, commitUntilMs } = parse(value.text, name);
     const pending = this.#of(key);
     pending.entries.add(name);
+    if (uploadId !== undefined && commitUntilMs !== undefined)
+      pending.commits.set(uploadId, Math.max(pending.commits.get(uploadId) ?? 0, commitUntilMs + SKEW_MS));
     pending.doubtUntilMs = Math.max(pending.doubtUntilMs, untilMs + SKEW_MS);
   }
 
@@ -98,7 +109,7 @@ export class Journal {
     this.#done.delete(key);
     if (pending !== undefined) this.#pending.set(key, pending);
     else {
-      pending = { key, entries: new Set(), armedUntilMs: 0, doubtUntilMs: 0 };
+      pending = { key, entries: new Set(), armedUntilMs: 0, doubtUntilMs: 0, commits: new Map() };
       this.#pending.set(key, pending);
     }
     return pending;
@@ -109,10 +120,10 @@ export class Journal {
    * crash. What is sent must not take effect past the answer.
    * @throws BACKEND_DOWN
    */
-  async arm(key: string, untilMs: number): Promise<number> {
+  async arm(key: string, untilMs: number, commit?: ArmedCommit): Promise<number> {
     const { primary, prefix, maxPending } = this.#options;
     const known = this.#pending.get(key) ?? this.#done.get(key);
-    if (known !== undefined && known.armedUntilMs >= untilMs) {
+    if (known !== undefined && commit === undefined && known.armedUntilMs >= untilMs) {
       this.#done.delete(key);
       this.#pending.set(key, known);
       return known.armedUntilMs;
@@ -126,7 +137,8 @@ export class Journal {
     const name = `${prefix}${createHash("sha256").update(key).digest("hex")}.${this.#life}.${++this.#written}`;
     // Known before it is written: an answer that is lost leaves an entry that must be found again.
     pending.entries.add(name);
-    await primary.putValue(name, { key, untilMs });
+    if (commit !== undefined) pending.commits.set(commit.uploadId, commit.commitUntilMs + SKEW_MS);
+    await primary.putValue(name, { key, untilMs, ...commit });
     pending.armedUntilMs = untilMs;
     return untilMs;
   }
@@ -144,7 +156,11 @@ export class Journal {
   settled(key: string): { readonly againMs: number } | undefined {
     const pending = this.#pending.get(key);
     if (pending === undefined) return undefined;
-    if (this.#options.clock.now() <= pending.doubtUntilMs) return { againMs: pending.doubtUntilMs };
+    const nowMs = this.#options.clock.now();
+    for (const [uploadId, untilMs] of pending.commits) if (untilMs < nowMs) pending.commits.delete(uploadId);
+    if (nowMs <= pending.doubtUntilMs) return { againMs: pending.doubtUntilMs };
+    // An upload that is still there may be committed or taken up again at any moment.
+    if (pending.commits.size > 0) return { againMs: nowMs + COMMIT_LOOK_MS };
     this.#pending.delete(key);
     this.#done.set(key, pending);
     return undefined;
@@ -163,12 +179,20 @@ export class Journal {
   }
 }
 
-function parse(text: string, name: string): { key: string; untilMs: number } {
+interface Written extends Partial<ArmedCommit> {
+  readonly key: string;
+  readonly untilMs: number;
+}
+
+function parse(text: string, name: string): Written {
   try {
-    const { key, untilMs } = JSON.parse(text) as { key: unknown; untilMs: unknown };
-    if (typeof key === "string" && typeof untilMs === "number") return { key, untilMs };
+    const written = JSON.parse(text) as Written;
+    if (typeof written.key === "string" && typeof written.untilMs === "number") return written;
   } catch {
     // Told below.
   }
-  throw new OutriggerError("STORED_CORRUPT", `the mirror's entry ${name} cannot be read: delete it, and the diff repairs its key`);
+  throw new OutriggerError(
+    "STORED_CORRUPT",
+    `the mirror's entry ${name} cannot be read: delete it, and the diff repairs its key`,
+  );
 }

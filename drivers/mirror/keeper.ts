@@ -31,7 +31,7 @@ const LOOK_MS = 500;
 const SETTLES_AT_ONCE = 4;
 const RETRY = { firstMs: 500, mostMs: 15_000 };
 /** Settling something that a diff found may take so long before the entry is written anew. */
-const REPAIR_MS = 60_000;
+const REPAIR_MS = 15_000;
 
 export class MirrorKeeper {
   readonly #options: KeeperOptions;
@@ -45,6 +45,8 @@ export class MirrorKeeper {
   #diffFailures = 0;
   #diffing: Promise<void> | undefined;
   #bothWereReady = false;
+  /** Keys are pending for longer than their changes took. */
+  #isBehind = false;
   #wake: (() => void) | undefined;
 
   constructor(options: KeeperOptions) {
@@ -74,6 +76,7 @@ export class MirrorKeeper {
   /** The key is settled soon, or at the time given (unix ms). */
   settleSoon(key: string, atUnixMs?: number): void {
     const { clock } = this.#options;
+    if (atUnixMs !== undefined) this.#isBehind = true;
     const waitMs = atUnixMs === undefined ? 0 : Math.max(0, atUnixMs - clock.now());
     this.#due.set(key, { atMs: clock.monotonic() + waitMs, failures: 0 });
     if (waitMs === 0) this.#wake?.();
@@ -111,6 +114,10 @@ export class MirrorKeeper {
       if (ready && this.#metBoth && !this.#options.readOnly) {
         await this.#settleDue();
         await this.#attempt(() => this.#options.journal.tidy());
+        if (this.#isBehind && this.#options.journal.size === 0) {
+          this.#isBehind = false;
+          this.#options.log.info("no key is pending any more: the secondary has caught up");
+        }
         this.#diffIfDue();
       }
       await this.#nap();
@@ -130,6 +137,7 @@ export class MirrorKeeper {
     const { journal, log } = this.#options;
     await journal.load();
     for (const key of journal.keys()) this.settleSoon(key);
+    if (journal.size > 0) this.#isBehind = true;
     if (journal.size > 0) log.info({ pending: journal.size }, "keys are pending from before this start");
   }
 
@@ -175,6 +183,7 @@ export class MirrorKeeper {
         else this.settleSoon(key, left.againMs);
       });
     } catch (err) {
+      this.#isBehind = true;
       const failures = (before?.failures ?? 0) + 1;
       const waitMs = Math.min(RETRY.mostMs, RETRY.firstMs * 2 ** Math.min(failures, 10));
       this.#due.set(key, { atMs: clock.monotonic() + waitMs, failures });

@@ -1,6 +1,7 @@
 /** Opens the shards: connected, known by their records, and those that are away waited for. */
 import { OutriggerError } from "../../proto/errors.ts";
 import { limits } from "../../proto/limits.ts";
+import { backgroundContext } from "../../server/calls.ts";
 import type { Driver, OpenContext } from "../../server/contract.ts";
 import { release } from "../../server/release.ts";
 import { assertAllThere, assertApart, connectMembers } from "../composed/connect.ts";
@@ -101,18 +102,14 @@ export async function openShards(options: ShardOptions, context: OpenContext): P
     const locks = new KeyLocks();
     const now = () => clock.now();
     const staging = new Staging({ privateKeys, clock, memberOf });
-    const uploads = new ShardUploads({ members, memberOf, staging, locks, now });
+    const uploads = new ShardUploads({ members, memberOf, privateKeys, staging, locks, now });
     const facts = composedFacts(record.id, Object.values(described), {
       able: ["DURABLE", "SIGN_URL"],
       outside: members.reduce((sum, member) => sum + (member.facts?.outside ?? 0), 0),
     });
     const stopExpiring = context.readOnly
       ? () => {}
-      : nowAndThen(context, async () => {
-          for (const member of members) {
-            if (member.isReady) await staging.expire(member, facts.limits.uploadTtlMs ?? limits.uploadTtlMs);
-          }
-        });
+      : nowAndThen(context, () => uploads.expire(facts.limits.uploadTtlMs ?? limits.uploadTtlMs, backgroundContext(log)));
     return {
       name: "io.outrigger.shard",
       version: release(),

@@ -3,6 +3,7 @@
  * private key, which verifies it; the bytes are copied to the key's shard; then the private key is deleted. A note beside
  * it says what was asked, so that an Open after a crash finishes what it finds under way [blob.append.20].
  */
+import { createHash } from "node:crypto";
 import type { BlobInfo } from "../../client/contract.ts";
 import type { Clock } from "../../proto/clock.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
@@ -135,30 +136,31 @@ export class Staging {
     await home.delete(this.#note(uploadId));
   }
 
-  /** What nobody came back for. @returns how many */
-  async expire(home: Member, ttlMs: number): Promise<number> {
+  /**
+   * What nobody came back for.
+   * @param isUpload whether there is still an upload that the pointer at this key leads to
+   */
+  async expire(home: Member, ttlMs: number, isUpload: (pointerKey: string) => Promise<boolean>): Promise<void> {
     const { privateKeys, clock } = this.#options;
-    let expired = 0;
-    for (const folder of ["staged", "notes"]) {
+    for (const folder of ["staged", "notes", "pointers"]) {
       const prefix = `${privateKeys.prefix}${folder}/`;
       for (let startAfter = ""; ; ) {
         const page = await home.list({ prefix, startAfter, limit: limits.listItems });
         for (const { key, modifiedMs } of page.items) {
           startAfter = key;
           if (modifiedMs === 0 || clock.now() - modifiedMs <= ttlMs) continue;
+          if (folder === "pointers" && (await isUpload(key))) continue;
           await home.delete(key);
-          expired++;
         }
         if (!page.more) break;
       }
     }
-    return expired;
   }
 }
 
 /** Copies of one upload's commit fence each other. */
 function copyId(uploadId: string): string {
-  return `${COPY}${uploadId}`.slice(0, 64);
+  return `${COPY}${createHash("sha256").update(uploadId).digest("hex").slice(0, 40)}`;
 }
 
 /** Uploads of this driver's own at its members. */

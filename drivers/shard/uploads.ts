@@ -1,11 +1,22 @@
-/** Where an upload lies: on the shard of the key it was opened for, else on that of its id, until its commit. */
+/**
+ * Where an upload lies: on the shard of its id, or, where its first Open knew the key, on that of the key, with a pointer
+ * on the shard of its id. So the id alone finds it, whatever a later Open knows, and one other shard is asked at most.
+ */
 import { OutriggerError } from "../../proto/errors.ts";
 import { invalidField } from "../../proto/keys.ts";
-import type { BlobDriver, BlobInfo, CallContext, Page, Upload, UploadFacts, VerifiedCommit } from "../../server/contract.ts";
-import { isDown } from "../composed/fault.ts";
+import type {
+  BlobDriver,
+  BlobInfo,
+  CallContext,
+  Page,
+  Upload,
+  UploadFacts,
+  VerifiedCommit,
+} from "../../server/contract.ts";
 import type { KeyLocks } from "../composed/locks.ts";
 import { type Member, mutating, reading } from "../composed/member.ts";
 import { openPassed } from "../composed/passed-upload.ts";
+import type { PrivateKeys } from "../composed/private-keys.ts";
 import { mergePages } from "./merge.ts";
 import { COPY, type Staging } from "./staging.ts";
 
@@ -13,17 +24,20 @@ export interface ShardUploadsOptions {
   readonly members: readonly Member[];
   /** By name: of a key, or of an upload id. */
   readonly memberOf: (what: string) => Member;
+  readonly privateKeys: PrivateKeys;
   readonly staging: Staging;
   readonly locks: KeyLocks;
   readonly now: () => number;
 }
 
-/** What one shard has of an upload. */
+/** What is known of an upload. */
 interface Found {
-  readonly member: Member;
+  readonly home: Member;
   readonly upload: UploadFacts | undefined;
   /** A commit to another shard that was cut off. */
   readonly staged: BlobInfo | undefined;
+  /** The shard of its id has a pointer. */
+  readonly hasPointer: boolean;
 }
 
 export class ShardUploads {
@@ -35,22 +49,30 @@ export class ShardUploads {
 
   async open(uploadId: string, how: Parameters<BlobDriver["open"]>[1], call: CallContext): Promise<Upload> {
     assertForeign(uploadId);
-    const { memberOf } = this.#options;
-    const likely = [...new Set([...(how.key === undefined ? [] : [memberOf(how.key)]), memberOf(uploadId)])];
-    // With create, it lies on no other shard: nothing was ever acknowledged for it.
-    const found = await this.#find(uploadId, likely, !how.create, call);
-    let home = found?.member ?? likely[0] ?? memberOf(uploadId);
-    if (found?.staged !== undefined) {
-      const isBack = await this.#options.staging.finish(found.member, uploadId, found.staged, call);
-      if (!isBack && !how.create) throw unknown(uploadId);
-      if (!isBack) home = likely[0] ?? home;
-    } else if (found === undefined && !how.create) throw unknown(uploadId);
+    const found = await this.#find(uploadId, call);
+    let { home } = found;
+    let isThere = found.upload !== undefined;
+    if (found.staged !== undefined) isThere = await this.#options.staging.finish(home, uploadId, found.staged, call);
+    if (!isThere) {
+      if (!how.create) throw unknown(uploadId);
+      home = await this.#newHome(uploadId, how.key, found.hasPointer, call);
+    }
     return openPassed(home, uploadId, how, call, (target, commitCall, passOn) =>
       this.#commit(home, uploadId, target, commitCall, passOn),
     );
   }
 
-  #commit(
+  async #newHome(uploadId: string, key: string | undefined, hasPointer: boolean, call: CallContext): Promise<Member> {
+    const { memberOf } = this.#options;
+    const own = memberOf(uploadId);
+    const home = key === undefined ? own : memberOf(key);
+    // Before there is anything that only the pointer leads to.
+    if (home !== own) await own.putValue(this.#pointer(uploadId), { home: home.name }, mutating(call));
+    else if (hasPointer) await this.#dropPointer(uploadId, call);
+    return home;
+  }
+
+  async #commit(
     home: Member,
     uploadId: string,
     target: VerifiedCommit,
@@ -58,18 +80,25 @@ export class ShardUploads {
     passOn: Parameters<Staging["commit"]>[4],
   ) {
     const { memberOf, staging, locks } = this.#options;
-    if (memberOf(target.key) === home) return passOn(target);
-    return locks.during([target.key], () => staging.commit(home, uploadId, target, call, passOn));
+    const committed = await locks.during([target.key], () =>
+      memberOf(target.key) === home ? passOn(target) : staging.commit(home, uploadId, target, call, passOn),
+    );
+    // Without its upload a pointer leads nowhere: nobody waits for it to go, and what stays expires.
+    if (memberOf(uploadId) !== home)
+      await this.#dropPointer(uploadId, call).catch((err) => call.log.info({ err, uploadId }, "a pointer stays behind"));
+    return committed;
   }
 
   async abort(uploadId: string, call: CallContext): Promise<void> {
     assertForeign(uploadId);
     const { memberOf, staging } = this.#options;
-    const found = await this.#find(uploadId, [memberOf(uploadId)], true, call);
-    if (found === undefined) return;
+    const { home, staged, hasPointer } = await this.#find(uploadId, call);
     call.assertInTime();
-    await found.member.abortUpload(uploadId, mutating(call));
-    if (found.staged !== undefined) await staging.forget(found.member, uploadId);
+    // Also where none was seen: one that is being opened has to end [blob.abort.03].
+    await home.abortUpload(uploadId, mutating(call));
+    if (staged !== undefined) await staging.forget(home, uploadId);
+    if (home !== memberOf(uploadId)) await memberOf(uploadId).abortUpload(uploadId, mutating(call));
+    if (hasPointer) await this.#dropPointer(uploadId, call);
   }
 
   async list(
@@ -78,9 +107,7 @@ export class ShardUploads {
   ): Promise<Page<UploadFacts>> {
     if (uploadId === undefined) return this.#list(request, call);
     if (isOwn(uploadId)) return { items: [], more: false };
-    const found = await this.#find(uploadId, [this.#options.memberOf(uploadId)], true, call);
-    if (found === undefined) return { items: [], more: false };
-    const { upload, staged } = found;
+    const { upload, staged } = await this.#find(uploadId, call);
     if (staged === undefined) return { items: upload === undefined ? [] : [upload], more: false };
     const idleMs = Math.max(0, this.#options.now() - staged.modifiedMs);
     return { items: [{ uploadId, persistedBytes: staged.sizeBytes, idleMs }], more: false };
@@ -100,46 +127,60 @@ export class ShardUploads {
     }
   }
 
-  /**
-   * @param everywhere whether the shards that are not likely are asked too
-   * @throws BACKEND_DOWN naming a shard that might have it and does not answer
-   */
-  async #find(
-    uploadId: string,
-    likely: readonly Member[],
-    everywhere: boolean,
-    call: CallContext,
-  ): Promise<Found | undefined> {
-    const first = await this.#look(uploadId, likely, call);
-    if (first.found !== undefined) return first.found;
-    const others = everywhere ? this.#options.members.filter((member) => !likely.includes(member)) : [];
-    const second = await this.#look(uploadId, others, call);
-    if (second.found !== undefined) return second.found;
-    const failure = first.failure ?? second.failure;
-    if (failure !== undefined) throw failure;
-    return undefined;
+  /** What the commits and Opens of dead processes left behind, of uploads that are no more. */
+  async expire(ttlMs: number, call: CallContext): Promise<void> {
+    const { members, staging } = this.#options;
+    for (const member of members.filter(({ isReady }) => isReady)) {
+      await staging.expire(member, ttlMs, async (key) => {
+        const { upload, staged } = await this.#find(key.slice(key.lastIndexOf("/") + 1), call);
+        return upload !== undefined || staged !== undefined;
+      });
+    }
   }
 
-  async #look(uploadId: string, members: readonly Member[], call: CallContext) {
-    let failure: unknown;
-    const looks = await Promise.all(
-      members.map(async (member): Promise<Found | undefined> => {
-        try {
-          const [upload, staged] = await Promise.all([
-            member.getUpload(uploadId, reading(call)),
-            this.#options.staging.staged(member, uploadId),
-          ]);
-          return { member, upload, staged };
-        } catch (error) {
-          if (!isDown(error)) throw error;
-          failure ??= error;
-          return undefined;
-        }
-      }),
-    );
-    const found =
-      looks.find((look) => look?.staged !== undefined) ?? looks.find((look) => look?.upload !== undefined);
-    return { found, failure };
+  /** @throws BACKEND_DOWN naming the shard that might have it and does not answer */
+  async #find(uploadId: string, call: CallContext): Promise<Found> {
+    const { memberOf, members, staging } = this.#options;
+    const own = memberOf(uploadId);
+    const [here, pointer] = await Promise.all([
+      this.#look(own, uploadId, call),
+      own.getValue(this.#pointer(uploadId), reading(call)),
+    ]);
+    const hasPointer = pointer !== undefined;
+    const home = pointer && members.find(({ name }) => name === readPointer(pointer.text));
+    if (home === undefined || home === own || here.staged !== undefined) return { ...here, hasPointer };
+    const [upload, staged] = await Promise.all([
+      home.getUpload(uploadId, reading(call)),
+      staging.staged(home, uploadId),
+    ]);
+    // A pointer that came late, from a process that died, leads nowhere.
+    const isThere = upload !== undefined || staged !== undefined || here.upload === undefined;
+    return isThere ? { home, upload, staged, hasPointer } : { ...here, hasPointer };
+  }
+
+  async #look(home: Member, uploadId: string, call: CallContext) {
+    const [upload, staged] = await Promise.all([
+      home.getUpload(uploadId, reading(call)),
+      this.#options.staging.staged(home, uploadId),
+    ]);
+    return { home, upload, staged };
+  }
+
+  #pointer(uploadId: string): string {
+    return `${this.#options.privateKeys.prefix}pointers/${uploadId}`;
+  }
+
+  async #dropPointer(uploadId: string, call: CallContext): Promise<void> {
+    await this.#options.memberOf(uploadId).delete(this.#pointer(uploadId), mutating(call));
+  }
+}
+
+function readPointer(text: string): string | undefined {
+  try {
+    const { home } = JSON.parse(text) as { home: unknown };
+    return typeof home === "string" ? home : undefined;
+  } catch {
+    return undefined;
   }
 }
 

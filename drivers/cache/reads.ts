@@ -1,0 +1,180 @@
+/**
+ * Reads: what is served was asked of the slow store in the same call, so that nothing that was deleted or overwritten is
+ * given out; the bytes come from the fast store, from a fill, or from the slow store, and from there too whenever one of
+ * the others fails in the middle.
+ */
+import type { Logger } from "pino";
+import { type Clock, sleep } from "../../proto/clock.ts";
+import { hasReason, OutriggerError } from "../../proto/errors.ts";
+import type { BlobBytes, BlobInfo, CallContext } from "../../server/contract.ts";
+import { type Member, mutating, reading } from "../composed/member.ts";
+import { entryOf, LARGEST_BYTES, placeOf } from "./entry.ts";
+import type { Fast } from "./fast.ts";
+import { Detached, Fill } from "./fill.ts";
+import { verified } from "./verified.ts";
+
+export interface Range {
+  readonly offsetBytes: number;
+  readonly limitBytes?: number;
+  readonly ifEtag?: string;
+}
+
+export interface ReadsOptions {
+  readonly slow: Member;
+  readonly fast: Fast;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly maxBlobBytes: number;
+}
+
+const FILLS_AT_ONCE = 16;
+/** Who comes when a fill's first bytes are gone waits so long for its end before it reads beside it. */
+const LATE_MS = 2_000;
+const DOOMED_MS = 5_000;
+
+export class Reads {
+  readonly #options: ReadsOptions;
+  readonly #fills = new Map<string, Fill>();
+  /** Fills about to begin: the first reader's answer is everybody's. */
+  readonly #opening = new Map<string, Promise<unknown>>();
+
+  constructor(options: ReadsOptions) {
+    this.#options = options;
+  }
+
+  async read(key: string, range: Range, call: CallContext): Promise<BlobBytes> {
+    const { fast } = this.#options;
+    const place = placeOf(key);
+    const isWhole = range.offsetBytes === 0 && range.limitBytes === undefined;
+    if (isWhole) await this.#opening.get(place)?.catch(() => undefined);
+    if (fast.holds(place) || (isWhole && this.#fills.has(place))) return this.#known(key, range, call);
+    return isWhole && fast.isUsable ? this.#first(key, place, range, call) : this.#slow(key, range, call);
+  }
+
+  #slow(key: string, range: Range, call: CallContext): Promise<BlobBytes> {
+    return this.#options.slow.read(key, range, reading(call));
+  }
+
+  /** There is a copy, or one in the making: of what the slow store has now? */
+  async #known(key: string, range: Range, call: CallContext): Promise<BlobBytes> {
+    const info = await this.#options.slow.statOne(key, reading(call));
+    if (info === undefined) throw new OutriggerError("KEY_NOT_FOUND", `there is no key ${key}`);
+    if (range.ifEtag !== undefined && range.ifEtag !== info.etag)
+      throw new OutriggerError("ETAG_MISMATCH", `key ${key} has etag ${info.etag}, not ${range.ifEtag}`);
+    const startBytes = range.offsetBytes;
+    if (startBytes > info.sizeBytes)
+      throw new OutriggerError("OFFSET_MISMATCH", `offset ${startBytes} is beyond the ${info.sizeBytes} bytes`, {
+        metadata: { persisted: String(info.sizeBytes) },
+      });
+    const lengthBytes = Math.min(range.limitBytes ?? Number.POSITIVE_INFINITY, info.sizeBytes - startBytes);
+    const body = this.#body(info, startBytes, startBytes + lengthBytes, call);
+    return { info, startBytes, lengthBytes, body, cancel: async () => void (await body.return(undefined)) };
+  }
+
+  /** Nobody has read it yet: the answer is read for all who come now. */
+  async #first(key: string, place: string, range: Range, call: CallContext): Promise<BlobBytes> {
+    // Not under the caller's signal: who goes away does not end the others.
+    const asking = this.#options.slow.read(key, range, mutating(call));
+    this.#opening.set(place, asking);
+    try {
+      const source = await asking;
+      const { info } = source;
+      if (!this.#takes(info) || this.#fills.has(place)) return source;
+      const fill = new Fill({
+        ...this.#options,
+        source,
+        onEnd: () => {
+          if (this.#fills.get(place) === fill) this.#fills.delete(place);
+        },
+      });
+      this.#fills.set(place, fill);
+      const body = this.#body(info, 0, info.sizeBytes, call);
+      return {
+        info,
+        startBytes: 0,
+        lengthBytes: info.sizeBytes,
+        body,
+        cancel: async () => void (await body.return(undefined)),
+      };
+    } finally {
+      if (this.#opening.get(place) === asking) this.#opening.delete(place);
+    }
+  }
+
+  #takes({ sizeBytes }: BlobInfo): boolean {
+    const { maxBlobBytes } = this.#options;
+    return this.#fills.size < FILLS_AT_ONCE && sizeBytes > 0 && sizeBytes <= Math.min(maxBlobBytes, LARGEST_BYTES);
+  }
+
+  async *#body(info: BlobInfo, startBytes: number, endBytes: number, call: CallContext): AsyncGenerator<Uint8Array> {
+    let atBytes = startBytes;
+    for (const source of [() => this.#fromFill(info, atBytes, endBytes), () => this.#fromFast(info, atBytes, endBytes)]) {
+      for await (const piece of source()) {
+        yield piece;
+        atBytes += piece.length;
+      }
+      if (atBytes === endBytes) return;
+    }
+    const range = { offsetBytes: atBytes, limitBytes: endBytes - atBytes, ifEtag: info.etag };
+    const { body } = await this.#slow(info.key, range, call);
+    yield* body;
+  }
+
+  /** As far as it goes. */
+  async *#fromFill(info: BlobInfo, fromBytes: number, toBytes: number): AsyncGenerator<Uint8Array> {
+    const fill = this.#fills.get(placeOf(info.key));
+    if (fill === undefined || fill.info.etag !== info.etag || fromBytes !== 0 || toBytes !== info.sizeBytes) return;
+    if (!fill.isYoung) {
+      const ending = new AbortController();
+      const late = sleep(this.#options.clock, LATE_MS, ending.signal).catch(() => undefined);
+      await Promise.race([fill.finished, late]);
+      ending.abort();
+      return;
+    }
+    try {
+      yield* fill.read();
+    } catch (error) {
+      if (!(error instanceof Detached)) throw error;
+    }
+  }
+
+  /** As far as it is whole. */
+  async *#fromFast(info: BlobInfo, fromBytes: number, toBytes: number): AsyncGenerator<Uint8Array> {
+    const { fast, log } = this.#options;
+    const entry = fast.find(entryOf(info));
+    if (entry === undefined) return;
+    try {
+      yield* verified(fast, entry, fromBytes, toBytes);
+    } catch (err) {
+      // Evicted a moment ago, or damaged: either way it is no copy any more.
+      if (hasReason(err, "STORED_CORRUPT", "KEY_NOT_FOUND", "OFFSET_MISMATCH")) {
+        if (hasReason(err, "STORED_CORRUPT")) log.warn({ err, key: info.key }, "a damaged copy is dropped");
+        await fast.drop(entry.place);
+      } else log.info({ err, key: info.key }, "the fast store does not give its copy");
+    }
+  }
+
+  /** The key was changed: what is being copied is not kept. Resolves once it is gone. */
+  async forget(key: string): Promise<void> {
+    const { fast, clock } = this.#options;
+    const place = placeOf(key);
+    // A reading of before the change that is not a fill yet becomes one that nobody is told of.
+    await this.#opening.get(place)?.catch(() => undefined);
+    const fill = this.#fills.get(place);
+    if (fill !== undefined) {
+      this.#fills.delete(place);
+      fill.doom();
+      const ending = new AbortController();
+      const late = sleep(clock, DOOMED_MS, ending.signal).catch(() => undefined);
+      await Promise.race([fill.finished, late]);
+      ending.abort();
+    }
+    await fast.drop(place);
+  }
+
+  async close(): Promise<void> {
+    const fills = [...this.#fills.values()];
+    for (const fill of fills) if (!fill.isRead) fill.doom();
+    await Promise.all(fills.map(({ finished }) => finished));
+  }
+}

@@ -1,0 +1,88 @@
+/** The mirror while its members and itself are killed: nothing acknowledged is lost, nothing deleted comes back. */
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../helpers/outrigger.ts";
+import { Scope } from "../../helpers/processes.ts";
+import { randomOf, seedOf } from "../../helpers/random.ts";
+import { changeUnderFaults, checkAll, connectTo, contentOf, keysOf } from "../composed/faults.ts";
+import { filesystemMember, type MemberProcess } from "../composed/members.ts";
+import { MirrorProcess } from "./mirror.ts";
+
+const KILLS = 7;
+const PREFIX = "docker/";
+
+function scoped(t: TestContext): Scope {
+  const scope = new Scope();
+  t.after(scope.close);
+  return scope;
+}
+
+/** What lies in both members, apart from what is the mirror's own. */
+async function assertAlike(scope: Scope, primary: MemberProcess, secondary: MemberProcess): Promise<void> {
+  const [one, other] = [connectTo(scope, primary.address), connectTo(scope, secondary.address)];
+  await Promise.all([one.channel.described(), other.channel.described()]);
+  const keys = await keysOf(one, PREFIX);
+  assert.deepEqual(await keysOf(other, PREFIX), keys);
+  for (const key of keys) assert.equal(await contentOf(other, key), await contentOf(one, key), key);
+}
+
+describe("a mirror under kills", () => {
+  for (const mode of ["sync", "behind"] as const) {
+    it(`keeps what is acknowledged, and takes nothing back (${mode})`, { timeout: 240_000 }, async (t) => {
+      const scope = scoped(t);
+      const random = randomOf(seedOf(t));
+      const [primary, secondary] = [await filesystemMember(scope), await filesystemMember(scope)];
+      const mirror = await new MirrorProcess(scope, primary, secondary, [
+        ...["--secondary-writes", mode],
+        ...["--member-wait", "5s"],
+      ]).initialise();
+      await mirror.start();
+      const connection = connectTo(scope, mirror.address);
+      await connection.channel.described();
+      await mirror.compared();
+
+      const slots = await changeUnderFaults({
+        random,
+        connection,
+        keys: 5,
+        async faults() {
+          for (let kill = 0; kill < KILLS; kill++) {
+            await sleep(random.between(300, 1_500));
+            const victims = [random.pick([mirror, primary, secondary]), ...(random.next() < 0.3 ? [mirror] : [])];
+            for (const victim of new Set(victims)) await victim.kill();
+            await sleep(random.between(0, 600));
+            for (const victim of new Set(victims)) await victim.start();
+          }
+          await sleep(1_000);
+        },
+      });
+
+      await mirror.kill();
+      await mirror.start();
+      await mirror.compared();
+      await caughtUp(mirror);
+      await checkAll(slots, connection, "by the mirror");
+      await assertAlike(scope, primary, secondary);
+      await primary.kill();
+      await checkAll(slots, connection, "by the secondary alone");
+      // The same from a mirror that never saw the primary: only one that waited for the secondary each time knows enough.
+      await mirror.kill();
+      await mirror.start();
+      if (mode === "sync") await checkAll(slots, connection, "by the secondary alone, from the start");
+      else await assert.rejects(contentOf(connection, slots[0]?.key ?? ""), /not usable/);
+    });
+  }
+});
+
+/** Nothing is pending: what could still take effect late is over. */
+async function caughtUp(mirror: MirrorProcess): Promise<void> {
+  const { lines } = mirror.process;
+  const isPending = () => lines.some((line) => line.includes("keys are pending from before"));
+  const isDone = () => lines.some((line) => line.includes("no key is pending any more"));
+  await until(
+    () => !isPending() || isDone(),
+    60_000,
+    () => `keys stay pending: ${mirror.process.tail()}`,
+  );
+}
