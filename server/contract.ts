@@ -209,7 +209,10 @@ export interface Upload {
    * After any error only `close` follows.
    * @throws SIZE_MISMATCH, DIGEST_MISMATCH, KEY_EXISTS: nothing is visible and the upload stays
    */
-  commitVerified?(target: VerifiedCommit, call: CallContext): Promise<{ readonly info: BlobInfo; readonly digest: string }>;
+  commitVerified?(
+    target: VerifiedCommit,
+    call: CallContext,
+  ): Promise<{ readonly info: BlobInfo; readonly digest: string }>;
   /** Frees what it holds; the upload stays. What was written but not flushed may be lost. */
   close(): Promise<void>;
 }

@@ -76,7 +76,9 @@ export class Sums {
 
 export function isPiece(sums: Uint8Array, index: number, piece: Uint8Array): boolean {
   const wanted = sums.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
-  return wanted.length === HASH_BYTES && createHash("sha256").update(piece).digest().subarray(0, HASH_BYTES).equals(wanted);
+  return (
+    wanted.length === HASH_BYTES && createHash("sha256").update(piece).digest().subarray(0, HASH_BYTES).equals(wanted)
+  );
 }
 
 export function sumsLength(sizeBytes: number): number {

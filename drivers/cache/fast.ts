@@ -271,8 +271,13 @@ export class Fast {
    * out, and goes when it is back.
    */
   async drop(place: string): Promise<void> {
-    const entry = this.#index.remove(place);
-    if (entry === undefined) return;
+    const entry = this.#index.get(place);
+    if (entry !== undefined) await this.discard(entry);
+  }
+
+  /** Takes this content away, whether it has an entry or not. Never rejects. */
+  async discard(entry: Entry): Promise<void> {
+    if (this.#index.get(entry.place)?.content === entry.content) this.#index.remove(entry.place);
     this.#owe(entry);
     if (!this.isUsable) return;
     try {
@@ -280,10 +285,5 @@ export class Fast {
     } catch (err) {
       if (!isDown(err)) this.#options.context.log.warn({ err }, "a copy could not be taken out of the fast store yet");
     }
-  }
-
-  /** Data without an entry. */
-  owe(entry: Entry): void {
-    this.#owe(entry);
   }
 }

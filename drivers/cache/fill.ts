@@ -30,6 +30,12 @@ const COMMIT_MS = 60_000;
 /** The reader has fallen behind what is kept, or the fill failed: it goes on by itself. */
 export class Detached extends Error {}
 
+export interface Attached {
+  /** @throws Detached: go on elsewhere, behind what was given */
+  readonly body: AsyncIterable<Uint8Array>;
+  detach(): void;
+}
+
 interface Reader {
   atBytes: number;
 }
@@ -50,11 +56,13 @@ export class Fill {
   /** The key was changed or deleted: nothing of it stays in the fast store. */
   #isDoomed = false;
   readonly #finished: Promise<void>;
+  readonly #writer: FastWriter;
 
   constructor(options: FillOptions) {
     this.#options = options;
     this.info = options.source.info;
     this.entry = entryOf(this.info);
+    this.#writer = new FastWriter(options.fast, this.entry, options.log);
     this.#finished = this.#run();
   }
 
@@ -73,16 +81,25 @@ export class Fill {
     return this.#isOver;
   }
 
-  doom(): void {
+  /** The readers go on; resolves once the fast store has nothing of it. Never rejects. */
+  doom(): Promise<void> {
     this.#isDoomed = true;
-    this.#isPaced = false;
+    return this.#writer.abandon();
+  }
+
+  /** A reader from the first byte on, waited for from now until it is read to its end, or let go. */
+  attach(): Attached {
+    const reader: Reader = { atBytes: 0 };
+    this.#readers.add(reader);
+    return { body: this.#read(reader), detach: () => this.#detach(reader) };
+  }
+
+  #detach(reader: Reader): void {
+    this.#readers.delete(reader);
     this.#gate.open();
   }
 
-  /** From the first byte. @throws Detached: go on elsewhere, behind what was given */
-  async *read(): AsyncGenerator<Uint8Array> {
-    const reader: Reader = { atBytes: 0 };
-    this.#readers.add(reader);
+  async *#read(reader: Reader): AsyncGenerator<Uint8Array> {
     try {
       for (;;) {
         if (reader.atBytes < this.#startBytes) throw new Detached("the reader has fallen behind");
@@ -96,8 +113,7 @@ export class Fill {
         else await this.#gate.wait();
       }
     } finally {
-      this.#readers.delete(reader);
-      this.#gate.open();
+      this.#detach(reader);
     }
   }
 
@@ -112,14 +128,13 @@ export class Fill {
 
   async #run(): Promise<void> {
     const { log, onEnd, source } = this.#options;
-    const writer = new FastWriter(this.#options.fast, this.entry, log);
+    const writer = this.#writer;
     try {
       for await (const piece of source.body) {
         this.#window.push(piece);
         this.#endBytes += piece.length;
         while (this.#endBytes - this.#startBytes > WINDOW_BYTES) this.#startBytes += this.#window.shift()?.length ?? 0;
         this.#gate.open();
-        if (this.#isDoomed) await writer.abandon();
         await writer.write(piece);
         if (this.#readers.size === 0 && writer.isAbandoned) break;
         await this.#pace();
@@ -128,11 +143,11 @@ export class Fill {
       if (!this.#isOver) throw new Detached("nobody wants the rest");
       this.#gate.open();
       // Whoever is still behind reads on from the window meanwhile.
-      if (this.#isDoomed) await writer.abandon();
       await writer.finish(this.info, () => this.#isDoomed);
     } catch (error) {
       if (!this.#isOver) this.#failure = error;
-      if (!(error instanceof Detached)) log.info({ err: error, key: this.info.key }, "a blob could not be taken into the fast store");
+      if (!(error instanceof Detached))
+        log.info({ err: error, key: this.info.key }, "a blob could not be taken into the fast store");
       await writer.abandon();
     } finally {
       this.#gate.open();
@@ -172,7 +187,8 @@ class FastWriter {
   readonly #sums = new Sums();
   #release: (() => void) | undefined;
   #upload: RemoteUpload | undefined;
-  #isOpened = false;
+  #opening: Promise<void> | undefined;
+  #finishing: Promise<void> | undefined;
   isAbandoned = false;
 
   constructor(fast: Fast, entry: Entry, log: Logger) {
@@ -184,22 +200,25 @@ class FastWriter {
   async write(piece: Uint8Array): Promise<void> {
     if (this.isAbandoned) return;
     try {
-      if (!this.#isOpened) await this.#open();
+      await this.#open();
+      if (this.isAbandoned) return;
       this.#sums.update(piece);
       await this.#upload?.write(piece);
     } catch (err) {
-      this.#log.info({ err }, "the fast store does not take a blob");
+      if (!this.isAbandoned) this.#log.info({ err }, "the fast store does not take a blob");
       await this.abandon();
     }
   }
 
-  async #open(): Promise<void> {
-    this.#isOpened = true;
+  #open(): Promise<void> {
+    this.#opening ??= this.#openOnce();
+    return this.#opening;
+  }
+
+  async #openOnce(): Promise<void> {
     this.#release = await this.#fast.reserve(this.#entry.sizeBytes);
-    if (this.#release === undefined) {
-      this.isAbandoned = true;
-      return;
-    }
+    if (this.#release === undefined) this.isAbandoned = true;
+    if (this.isAbandoned) return;
     this.#upload = await this.#fast.member.openUpload({
       uploadId: this.#uploadId,
       sender: newSender(),
@@ -211,30 +230,39 @@ class FastWriter {
     });
   }
 
-  async finish(info: BlobInfo, isDoomed: () => boolean): Promise<void> {
-    if (this.isAbandoned) return;
-    if (!this.#isOpened) await this.#open();
-    const upload = this.#upload;
-    if (upload === undefined) return;
+  finish(info: BlobInfo, isDoomed: () => boolean): Promise<void> {
+    if (this.isAbandoned) return Promise.resolve();
+    this.#finishing = this.#finish(info, isDoomed);
+    return this.#finishing;
+  }
+
+  async #finish(info: BlobInfo, isDoomed: () => boolean): Promise<void> {
+    await this.#open();
+    if (this.#upload === undefined) return;
     const key = dataKey(this.#fast.prefix, this.#entry);
     const notAfterMs = Date.now() + COMMIT_MS;
-    const { digest } = await upload.commit({ key, sizeBytes: info.sizeBytes, ifAbsent: false, notAfterMs });
+    const { digest } = await this.#upload.commit({ key, sizeBytes: info.sizeBytes, ifAbsent: false, notAfterMs });
     const told = info.digests.find((one) => one.startsWith("sha256:"));
-    if (isDoomed() || (told !== undefined && told !== digest)) {
-      this.#fast.owe(this.#entry);
-      this.#log.warn({ key: info.key, digest, told }, "what was read is not kept");
-    } else await this.#fast.add(this.#entry, this.#sums.bytes());
-    this.#release?.();
+    const isRight = told === undefined || told === digest;
+    if (!isRight)
+      this.#log.error({ key: info.key, digest, told }, "the slow store gives other bytes than those of its digest");
+    if (isRight && !isDoomed()) await this.#fast.add(this.#entry, this.#sums.bytes());
     this.isAbandoned = true;
-    if (isDoomed()) await this.#fast.drop(this.#entry.place);
+    if (!isRight || isDoomed()) await this.#fast.discard(this.#entry);
+    this.#release?.();
   }
 
   /** Never rejects. */
   async abandon(): Promise<void> {
+    // A commit on its way is seen through, and taken back behind it.
+    await this.#finishing?.catch(() => undefined);
     if (this.isAbandoned) return;
     this.isAbandoned = true;
+    await this.#opening?.catch(() => undefined);
     await this.#upload?.close();
     if (this.#upload !== undefined) await this.#fast.member.abortUpload(this.#uploadId).catch(() => undefined);
+    // Whether its commit took effect is not known, if there was one.
+    if (this.#finishing !== undefined) await this.#fast.discard(this.#entry);
     this.#release?.();
   }
 }

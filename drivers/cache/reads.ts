@@ -10,7 +10,7 @@ import type { BlobBytes, BlobInfo, CallContext } from "../../server/contract.ts"
 import { type Member, mutating, reading } from "../composed/member.ts";
 import { entryOf, LARGEST_BYTES, placeOf } from "./entry.ts";
 import type { Fast } from "./fast.ts";
-import { Detached, Fill } from "./fill.ts";
+import { type Attached, Detached, Fill } from "./fill.ts";
 import { verified } from "./verified.ts";
 
 export interface Range {
@@ -66,9 +66,40 @@ export class Reads {
       throw new OutriggerError("OFFSET_MISMATCH", `offset ${startBytes} is beyond the ${info.sizeBytes} bytes`, {
         metadata: { persisted: String(info.sizeBytes) },
       });
+    const fill = await this.#joinable(info, range);
+    // Without either, the slow store is asked anew: what it was asked may be overwritten by now.
+    if (fill === undefined && this.#options.fast.find(entryOf(info)) === undefined) return this.#slow(key, range, call);
     const lengthBytes = Math.min(range.limitBytes ?? Number.POSITIVE_INFINITY, info.sizeBytes - startBytes);
-    const body = this.#body(info, startBytes, startBytes + lengthBytes, call);
-    return { info, startBytes, lengthBytes, body, cancel: async () => void (await body.return(undefined)) };
+    return this.#bytes(info, startBytes, lengthBytes, call, fill);
+  }
+
+  /** The fill of just these bytes. Who comes too late for it waits a little for its end. */
+  async #joinable(info: BlobInfo, { offsetBytes, limitBytes }: Range): Promise<Fill | undefined> {
+    const fill = this.#fills.get(placeOf(info.key));
+    if (fill === undefined || fill.info.etag !== info.etag || offsetBytes !== 0 || limitBytes !== undefined)
+      return undefined;
+    if (fill.isYoung) return fill;
+    await this.#waited(fill.finished, LATE_MS);
+    return undefined;
+  }
+
+  async #waited(work: Promise<void>, ms: number): Promise<void> {
+    const ending = new AbortController();
+    const late = sleep(this.#options.clock, ms, ending.signal).catch(() => undefined);
+    await Promise.race([work, late]);
+    ending.abort();
+  }
+
+  #bytes(
+    info: BlobInfo,
+    startBytes: number,
+    lengthBytes: number,
+    call: CallContext,
+    fill: Fill | undefined,
+  ): BlobBytes {
+    const attached = fill?.attach();
+    const body = this.#body(info, startBytes, startBytes + lengthBytes, call, attached);
+    return { info, startBytes, lengthBytes, body, cancel: async () => attached?.detach() };
   }
 
   /** Nobody has read it yet: the answer is read for all who come now. */
@@ -88,14 +119,7 @@ export class Reads {
         },
       });
       this.#fills.set(place, fill);
-      const body = this.#body(info, 0, info.sizeBytes, call);
-      return {
-        info,
-        startBytes: 0,
-        lengthBytes: info.sizeBytes,
-        body,
-        cancel: async () => void (await body.return(undefined)),
-      };
+      return this.#bytes(info, 0, info.sizeBytes, call, fill);
     } finally {
       if (this.#opening.get(place) === asking) this.#opening.delete(place);
     }
@@ -106,36 +130,28 @@ export class Reads {
     return this.#fills.size < FILLS_AT_ONCE && sizeBytes > 0 && sizeBytes <= Math.min(maxBlobBytes, LARGEST_BYTES);
   }
 
-  async *#body(info: BlobInfo, startBytes: number, endBytes: number, call: CallContext): AsyncGenerator<Uint8Array> {
+  async *#body(
+    info: BlobInfo,
+    startBytes: number,
+    endBytes: number,
+    call: CallContext,
+    attached: Attached | undefined,
+  ): AsyncGenerator<Uint8Array> {
     let atBytes = startBytes;
-    for (const source of [() => this.#fromFill(info, atBytes, endBytes), () => this.#fromFast(info, atBytes, endBytes)]) {
-      for await (const piece of source()) {
-        yield piece;
-        atBytes += piece.length;
+    try {
+      for (const source of [() => fromFill(attached), () => this.#fromFast(info, atBytes, endBytes)]) {
+        for await (const piece of source()) {
+          yield piece;
+          atBytes += piece.length;
+        }
+        if (atBytes === endBytes) return;
       }
-      if (atBytes === endBytes) return;
+    } finally {
+      attached?.detach();
     }
     const range = { offsetBytes: atBytes, limitBytes: endBytes - atBytes, ifEtag: info.etag };
     const { body } = await this.#slow(info.key, range, call);
     yield* body;
-  }
-
-  /** As far as it goes. */
-  async *#fromFill(info: BlobInfo, fromBytes: number, toBytes: number): AsyncGenerator<Uint8Array> {
-    const fill = this.#fills.get(placeOf(info.key));
-    if (fill === undefined || fill.info.etag !== info.etag || fromBytes !== 0 || toBytes !== info.sizeBytes) return;
-    if (!fill.isYoung) {
-      const ending = new AbortController();
-      const late = sleep(this.#options.clock, LATE_MS, ending.signal).catch(() => undefined);
-      await Promise.race([fill.finished, late]);
-      ending.abort();
-      return;
-    }
-    try {
-      yield* fill.read();
-    } catch (error) {
-      if (!(error instanceof Detached)) throw error;
-    }
   }
 
   /** As far as it is whole. */
@@ -156,25 +172,30 @@ export class Reads {
 
   /** The key was changed: what is being copied is not kept. Resolves once it is gone. */
   async forget(key: string): Promise<void> {
-    const { fast, clock } = this.#options;
+    const { fast } = this.#options;
     const place = placeOf(key);
     // A reading of before the change that is not a fill yet becomes one that nobody is told of.
     await this.#opening.get(place)?.catch(() => undefined);
     const fill = this.#fills.get(place);
     if (fill !== undefined) {
       this.#fills.delete(place);
-      fill.doom();
-      const ending = new AbortController();
-      const late = sleep(clock, DOOMED_MS, ending.signal).catch(() => undefined);
-      await Promise.race([fill.finished, late]);
-      ending.abort();
+      await this.#waited(fill.doom(), DOOMED_MS);
     }
     await fast.drop(place);
   }
 
   async close(): Promise<void> {
     const fills = [...this.#fills.values()];
-    for (const fill of fills) if (!fill.isRead) fill.doom();
-    await Promise.all(fills.map(({ finished }) => finished));
+    await Promise.all(fills.map((fill) => (fill.isRead ? fill.finished : fill.doom())));
+  }
+}
+
+/** As far as it goes. */
+async function* fromFill(attached: Attached | undefined): AsyncGenerator<Uint8Array> {
+  if (attached === undefined) return;
+  try {
+    yield* attached.body;
+  } catch (error) {
+    if (!(error instanceof Detached)) throw error;
   }
 }

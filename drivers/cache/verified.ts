@@ -52,5 +52,8 @@ async function* pieces(body: AsyncIterable<Buffer>, lengthBytes: number): AsyncG
 }
 
 function corrupt({ place, content }: Entry, atBytes: number): OutriggerError {
-  return new OutriggerError("STORED_CORRUPT", `the fast store's copy ${place}/${content} is damaged at byte ${atBytes}`);
+  return new OutriggerError(
+    "STORED_CORRUPT",
+    `the fast store's copy ${place}/${content} is damaged at byte ${atBytes}`,
+  );
 }

@@ -58,7 +58,9 @@ async function described(member: Member, waitMs: number, context: OpenContext): 
   const ending = new AbortController();
   const signal = AbortSignal.any([ending.signal, context.signal]);
   const refused = new Promise<never>((_, reject) => {
-    channel.onRefused((error) => reject(new OutriggerError(error.reason, `${member.who} cannot be used: ${error.message}`)));
+    channel.onRefused((error) =>
+      reject(new OutriggerError(error.reason, `${member.who} cannot be used: ${error.message}`)),
+    );
   });
   const waited = sleep(context.clock, waitMs, signal);
   for (const promise of [refused, waited]) promise.catch(() => undefined);

@@ -14,9 +14,13 @@ export function isDown(error: unknown): boolean {
 export function memberFault(error: unknown, who: string): unknown {
   if (!(error instanceof OutriggerError)) return error;
   if (error.reason === "WRONG_STORE")
-    return new OutriggerError("BACKEND_DOWN", `${who} is another store than it was: give its driver the old data back`, {
-      cause: error,
-    });
+    return new OutriggerError(
+      "BACKEND_DOWN",
+      `${who} is another store than it was: give its driver the old data back`,
+      {
+        cause: error,
+      },
+    );
   if (isDown(error))
     return new OutriggerError("BACKEND_DOWN", `${who} is not usable: ${error.message}`, {
       cause: error,

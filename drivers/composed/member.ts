@@ -150,7 +150,10 @@ export class Member {
   }
 
   /** Small values of the composition's own. `undefined`: absent. */
-  async getValue(key: string, options?: CallOptions): Promise<{ readonly text: string; readonly etag: string } | undefined> {
+  async getValue(
+    key: string,
+    options?: CallOptions,
+  ): Promise<{ readonly text: string; readonly etag: string } | undefined> {
     const info = await this.statOne(key, options);
     if (info === undefined) return undefined;
     if (info.sizeBytes > limits.putBytes)

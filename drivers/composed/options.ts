@@ -8,7 +8,10 @@ export const memberOptions = {
     default: 15_000,
     doc: "How long a start waits for members that do not answer, before it goes on without them or ends.",
   },
-  memberCa: { kind: "string", doc: "PEM file: members are spoken to by TLS, and their certificates are of this authority." },
+  memberCa: {
+    kind: "string",
+    doc: "PEM file: members are spoken to by TLS, and their certificates are of this authority.",
+  },
   memberCert: { kind: "string", doc: "PEM file: this driver's own certificate for members that ask for one." },
   memberKey: { kind: "string", doc: "PEM file: the key of --member-cert." },
 } as const satisfies OptionSpecs;

@@ -58,7 +58,10 @@ function parse(text: string, id: string, member: Member): CompositionRecord {
   } catch {
     // Told below.
   }
-  throw new OutriggerError("STORED_CORRUPT", `${member.who} holds a record of store ${id} that this release cannot read`);
+  throw new OutriggerError(
+    "STORED_CORRUPT",
+    `${member.who} holds a record of store ${id} that this release cannot read`,
+  );
 }
 
 export function recordKey(kind: string, id: string): string {
@@ -95,10 +98,7 @@ export function writeRecord(
  * The one record of the members that answer.
  * @throws NOT_INITIALISED, WRONG_STORE: a sentence that names the member and what to change
  */
-export async function agreedRecord(
-  kind: string,
-  members: readonly Member[],
-): Promise<CompositionRecord> {
+export async function agreedRecord(kind: string, members: readonly Member[]): Promise<CompositionRecord> {
   const there = members.filter((member) => member.facts !== undefined);
   const found = await Promise.all(there.map(async (member) => ({ member, record: await findRecord(kind, member) })));
   const known = found.find(({ record }) => record !== undefined);

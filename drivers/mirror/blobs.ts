@@ -59,7 +59,10 @@ export class MirrorBlobs implements BlobDriver {
   async check(): Promise<void> {
     const { primary, secondary, state } = this.#options;
     if (primary.isReady || (secondary.isReady && state.mayReadSecondary)) return;
-    throw new OutriggerError("BACKEND_DOWN", `${primary.who} is not usable: ${primary.problem ?? "it was never reached"}`);
+    throw new OutriggerError(
+      "BACKEND_DOWN",
+      `${primary.who} is not usable: ${primary.problem ?? "it was never reached"}`,
+    );
   }
 
   async stat(keys: readonly string[], call: CallContext): Promise<readonly (BlobInfo | undefined)[]> {

@@ -223,7 +223,8 @@ export class MirrorKeeper {
       privateKeys,
       compare,
       signal: this.#ending.signal,
-      damaged: (key) => log.error({ key }, "the primary's bytes are not those of its digest: restore them from the secondary"),
+      damaged: (key) =>
+        log.error({ key }, "the primary's bytes are not those of its digest: restore them from the secondary"),
       repair: (key, anew) =>
         locks.during([key], async () => {
           await journal.arm(key, clock.now() + REPAIR_MS);

@@ -15,7 +15,7 @@ import { sideBySide } from "./diff.ts";
 import { Journal } from "./journal.ts";
 import { MirrorKeeper } from "./keeper.ts";
 import type { MirrorOptions } from "./options.ts";
-import { type Mode, MirrorState } from "./state.ts";
+import { MirrorState, type Mode } from "./state.ts";
 
 const KIND = "mirror";
 
@@ -96,7 +96,14 @@ export async function openMirror(options: MirrorOptions, context: OpenContext): 
     });
     const copies = new Copies({ primary, secondary, journal, locks, clock });
     const mode = options.secondaryWrites as Mode;
-    const state = new MirrorState({ record, isNews: JSON.stringify(record.members) !== JSON.stringify(found.members), mode, primary, secondary, journal });
+    const state = new MirrorState({
+      record,
+      isNews: JSON.stringify(record.members) !== JSON.stringify(found.members),
+      mode,
+      primary,
+      secondary,
+      journal,
+    });
     const keeper = new MirrorKeeper({
       primary,
       secondary,

@@ -2,7 +2,11 @@ import type { OptionSpecs, OptionValues } from "../../server/contract.ts";
 import { memberOptions } from "../composed/options.ts";
 
 export const optionSpecs = {
-  primary: { kind: "string", required: true, doc: "Address of the blob driver that decides: what it holds is what is there." },
+  primary: {
+    kind: "string",
+    required: true,
+    doc: "Address of the blob driver that decides: what it holds is what is there.",
+  },
   secondary: { kind: "string", required: true, doc: "Address of the blob driver that holds the copy." },
   secondaryWrites: {
     kind: "string",

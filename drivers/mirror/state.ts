@@ -55,7 +55,10 @@ export class MirrorState {
   assertChangeable(): void {
     const { primary, secondary, journal } = this.#options;
     if (!journal.isLoaded)
-      throw new OutriggerError("BACKEND_DOWN", `${primary.who} is not usable: ${primary.problem ?? "its entries are being read"}`);
+      throw new OutriggerError(
+        "BACKEND_DOWN",
+        `${primary.who} is not usable: ${primary.problem ?? "its entries are being read"}`,
+      );
     if (this.mode === "sync" && !secondary.isReady)
       throw new OutriggerError(
         "BACKEND_DOWN",

@@ -10,7 +10,14 @@ import { KeyLocks } from "../composed/locks.ts";
 import type { Member } from "../composed/member.ts";
 import { targetOf } from "../composed/options.ts";
 import { PrivateKeys } from "../composed/private-keys.ts";
-import { agreedRecord, type CompositionRecord, describeMember, findRecord, newStoreId, writeRecord } from "../composed/records.ts";
+import {
+  agreedRecord,
+  type CompositionRecord,
+  describeMember,
+  findRecord,
+  newStoreId,
+  writeRecord,
+} from "../composed/records.ts";
 import { ShardBlobs } from "./blobs.ts";
 import { readShards, type ShardOptions } from "./options.ts";
 import { placeOf } from "./place.ts";
@@ -109,7 +116,9 @@ export async function openShards(options: ShardOptions, context: OpenContext): P
     });
     const stopExpiring = context.readOnly
       ? () => {}
-      : nowAndThen(context, () => uploads.expire(facts.limits.uploadTtlMs ?? limits.uploadTtlMs, backgroundContext(log)));
+      : nowAndThen(context, () =>
+          uploads.expire(facts.limits.uploadTtlMs ?? limits.uploadTtlMs, backgroundContext(log)),
+        );
     return {
       name: "io.outrigger.shard",
       version: release(),

@@ -85,7 +85,9 @@ export class ShardUploads {
     );
     // Without its upload a pointer leads nowhere: nobody waits for it to go, and what stays expires.
     if (memberOf(uploadId) !== home)
-      await this.#dropPointer(uploadId, call).catch((err) => call.log.info({ err, uploadId }, "a pointer stays behind"));
+      await this.#dropPointer(uploadId, call).catch((err) =>
+        call.log.info({ err, uploadId }, "a pointer stays behind"),
+      );
     return committed;
   }
 

@@ -22,7 +22,8 @@ export interface Group {
 const folders: Readonly<Record<string, string | readonly string[]>> = {
   go: ["interop/", "drivers/bolt/", "bridges/"],
   python: "drivers/opendal/",
-  backends: sdkDrivers.map((driver) => `drivers/${driver}/`),
+  // composed: what the three share.
+  backends: [...sdkDrivers, "composed", "mirror", "shard", "cache"].map((driver) => `drivers/${driver}/`),
   pairs: "pairs/",
   conformance: ["conformance/kit-drivers", "conformance/kit-hostile", "conformance/wrong"],
   guides: "guides/",

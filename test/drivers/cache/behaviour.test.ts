@@ -92,7 +92,11 @@ describe("the cache", () => {
     };
     const leaving = new AbortController();
     const first = client.store.read("docker/b", {}, { signal: leaving.signal });
-    await until(() => slow.count("read docker/b") === 1, 5_000, () => "the slow store is not read");
+    await until(
+      () => slow.count("read docker/b") === 1,
+      5_000,
+      () => "the slow store is not read",
+    );
     const others = Array.from({ length: 8 }, () => contentOf(client, "docker/b"));
     leaving.abort(new Error("this reader leaves"));
     await assert.rejects(first);
@@ -155,7 +159,11 @@ describe("the cache", () => {
     await contentOf(client, "docker/f0");
     await client.store.put("docker/f3", filled(3, MIB));
     await contentOf(client, "docker/f3");
-    await until(async () => (await copies()).length === 3, 5_000, () => "there are not three copies");
+    await until(
+      async () => (await copies()).length === 3,
+      5_000,
+      () => "there are not three copies",
+    );
     const before = slow.count("read docker/f0");
     await contentOf(client, "docker/f0");
     assert.equal(slow.count("read docker/f0"), before, "what was used last is there");
@@ -166,11 +174,15 @@ describe("the cache", () => {
     const again = await start();
     const second = connectTo(scope, again.address);
     await second.channel.described();
-    await until(async () => {
-      let bytes = 0;
-      for (const key of await copies()) bytes += (await fastClient.store.stat([key]))[0]?.sizeBytes ?? 0;
-      return bytes > 0 && bytes <= 4 * MIB;
-    }, 5_000, () => "more than --max is held");
+    await until(
+      async () => {
+        let bytes = 0;
+        for (const key of await copies()) bytes += (await fastClient.store.stat([key]))[0]?.sizeBytes ?? 0;
+        return bytes > 0 && bytes <= 4 * MIB;
+      },
+      5_000,
+      () => "more than --max is held",
+    );
     const seen = slow.count("read docker/f1");
     assert.equal(await contentOf(second, "docker/f1"), digestOf(filled(1, MIB)));
     assert.equal(slow.count("read docker/f1"), seen, "what was there before the restart is used");

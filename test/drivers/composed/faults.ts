@@ -116,10 +116,15 @@ export async function changeUnderFaults({ random, connection, keys, faults }: Fa
   const writers = slots.map(async (slot) => {
     while (!ending.signal.aborted) {
       const draw = random.next();
-      const data = bytesOf(random, draw < 0.5 ? 1 + Math.floor(random.next() * 60_000) : MIB + Math.floor(random.next() * 3 * MIB));
+      const data = bytesOf(
+        random,
+        draw < 0.5 ? 1 + Math.floor(random.next() * 60_000) : MIB + Math.floor(random.next() * 3 * MIB),
+      );
       const before = slot.said.length;
-      if (draw < 0.35) await slot.change("put", digestOf(data), () => connection.store.put(slot.key, data.subarray(0, MIB)));
-      else if (draw < 0.75) await slot.change("push", digestOf(data), () => push(connection, slot.key, data, draw < 0.6));
+      if (draw < 0.35)
+        await slot.change("put", digestOf(data), () => connection.store.put(slot.key, data.subarray(0, MIB)));
+      else if (draw < 0.75)
+        await slot.change("push", digestOf(data), () => push(connection, slot.key, data, draw < 0.6));
       else await slot.change("delete", undefined, () => connection.store.delete([slot.key]));
       counts[slot.said.length > before && slot.said.at(-1)?.endsWith("done") ? "done" : "failed"]++;
       const seen = await contentOf(connection, slot.key).then(

@@ -1,0 +1,62 @@
+/** The conformance kit on the cache: a folder before a folder, and two caches of memory before one container of Azurite. */
+import assert from "node:assert/strict";
+import { after, describe, it } from "node:test";
+import type { Profile } from "../../../conformance/contract.ts";
+import type { ProfileState, RunResult } from "../../../conformance/results.ts";
+import { assertReported, runKit } from "../../helpers/kit.ts";
+import { Scope } from "../../helpers/processes.ts";
+import { missing } from "../../helpers/tools.ts";
+import { azureStore, startAzure } from "../azure/azure.ts";
+import { startAzurite } from "../azure/azurite.ts";
+import { filesystemMember, initialise, memoryMember, startCommand } from "../composed/members.ts";
+
+const lasting: Readonly<Record<Profile, ProfileState>> = {
+  handshake: "passed",
+  process: "passed",
+  meta: "not-claimed",
+  blob: "passed",
+  resume: "passed",
+  replicas: "not-claimed",
+  "fast-paths": "not-claimed",
+};
+
+describe("the cache driver under the conformance kit", () => {
+  const scope = new Scope();
+  after(scope.close);
+
+  function check(result: RunResult, due: typeof lasting): void {
+    assert.equal(result.driver?.name, "io.outrigger.cache");
+    assert.deepEqual({ ...result.profiles }, due);
+  }
+
+  it("passes with a folder before a folder: lasting", { timeout: 500_000 }, async () => {
+    const [slow, fast] = [await filesystemMember(scope), await filesystemMember(scope)];
+    // Little enough that copies are given up all the time.
+    const flags = ["--slow", slow.address, "--fast", fast.address, "--max", "16MiB"];
+    await initialise("cache", flags);
+    const result = await runKit(scope, { addresses: [], start: [startCommand("cache", flags)] });
+    check(result, lasting);
+    assertReported("cache", result);
+  });
+
+  it("passes as two caches, each with a memory of its own, before one store in Azure: lasting, for any number", {
+    timeout: 500_000,
+    skip: missing("azurite", "azure-sdk"),
+  }, async () => {
+    const slow = await startAzure(scope, await azureStore(await startAzurite(scope)));
+    const starts: string[] = [];
+    for (const fast of [await memoryMember(scope), await memoryMember(scope)]) {
+      const flags = ["--slow", slow.address, "--fast", fast.address, "--max", "16MiB"];
+      await initialise("cache", flags);
+      starts.push(startCommand("cache", flags));
+    }
+    const flags = ["--only", "handshake", "resume", "replicas", "fast-paths"];
+    check(await runKit(scope, { addresses: [], start: starts, flags }), {
+      ...lasting,
+      blob: "not-run",
+      process: "not-run",
+      replicas: "passed",
+      "fast-paths": "passed",
+    });
+  });
+});
