@@ -8,7 +8,7 @@ import { type Clock, sleep } from "../../proto/clock.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import type { BlobBytes, BlobInfo, CallContext } from "../../server/contract.ts";
 import { type Member, mutating, reading } from "../composed/member.ts";
-import { entryOf, LARGEST_BYTES, placeOf } from "./entry.ts";
+import { type Entry, entryOf, LARGEST_BYTES, placeOf } from "./entry.ts";
 import type { Fast } from "./fast.ts";
 import { type Attached, Detached, Fill } from "./fill.ts";
 import { verified } from "./verified.ts";
@@ -66,11 +66,11 @@ export class Reads {
       throw new OutriggerError("OFFSET_MISMATCH", `offset ${startBytes} is beyond the ${info.sizeBytes} bytes`, {
         metadata: { persisted: String(info.sizeBytes) },
       });
-    const fill = await this.#joinable(info, range);
-    // Without either, the slow store is asked anew: what it was asked may be overwritten by now.
-    if (fill === undefined && this.#options.fast.find(entryOf(info)) === undefined) return this.#slow(key, range, call);
     const lengthBytes = Math.min(range.limitBytes ?? Number.POSITIVE_INFINITY, info.sizeBytes - startBytes);
-    return this.#bytes(info, startBytes, lengthBytes, call, fill);
+    const fill = await this.#joinable(info, range);
+    const first = fill?.attach() ?? (await this.#copied(info, startBytes, startBytes + lengthBytes));
+    // Without either, the slow store is asked anew: what it was asked may be overwritten by now.
+    return first === undefined ? this.#slow(key, range, call) : this.#bytes(info, startBytes, lengthBytes, call, first);
   }
 
   /** The fill of just these bytes. Who comes too late for it waits a little for its end. */
@@ -90,16 +90,9 @@ export class Reads {
     ending.abort();
   }
 
-  #bytes(
-    info: BlobInfo,
-    startBytes: number,
-    lengthBytes: number,
-    call: CallContext,
-    fill: Fill | undefined,
-  ): BlobBytes {
-    const attached = fill?.attach();
-    const body = this.#body(info, startBytes, startBytes + lengthBytes, call, attached);
-    return { info, startBytes, lengthBytes, body, cancel: async () => attached?.detach() };
+  #bytes(info: BlobInfo, startBytes: number, lengthBytes: number, call: CallContext, first: Attached): BlobBytes {
+    const body = this.#body(info, startBytes, startBytes + lengthBytes, call, first);
+    return { info, startBytes, lengthBytes, body, cancel: async () => first.detach() };
   }
 
   /** Nobody has read it yet: the answer is read for all who come now. */
@@ -119,7 +112,7 @@ export class Reads {
         },
       });
       this.#fills.set(place, fill);
-      return this.#bytes(info, 0, info.sizeBytes, call, fill);
+      return this.#bytes(info, 0, info.sizeBytes, call, fill.attach());
     } finally {
       if (this.#opening.get(place) === asking) this.#opening.delete(place);
     }
@@ -135,16 +128,20 @@ export class Reads {
     startBytes: number,
     endBytes: number,
     call: CallContext,
-    attached: Attached | undefined,
+    first: Attached,
   ): AsyncGenerator<Uint8Array> {
     let atBytes = startBytes;
+    let attached: Attached | undefined = first;
     try {
-      for (const source of [() => fromFill(attached), () => this.#fromFast(info, atBytes, endBytes)]) {
-        for await (const piece of source()) {
+      for (const tried of [1, 2]) {
+        for await (const piece of asFarAsItGoes(attached)) {
           yield piece;
           atBytes += piece.length;
         }
         if (atBytes === endBytes) return;
+        attached.detach();
+        attached = tried === 1 ? await this.#copied(info, atBytes, endBytes) : undefined;
+        if (attached === undefined) break;
       }
     } finally {
       attached?.detach();
@@ -154,20 +151,48 @@ export class Reads {
     yield* body;
   }
 
-  /** As far as it is whole. */
-  async *#fromFast(info: BlobInfo, fromBytes: number, toBytes: number): AsyncGenerator<Uint8Array> {
-    const { fast, log } = this.#options;
+  /**
+   * The fast store's copy, opened and its first piece verified: from then on it is read as it is, whatever becomes of the
+   * key. `undefined`: there is none.
+   */
+  async #copied(info: BlobInfo, fromBytes: number, toBytes: number): Promise<Attached | undefined> {
+    const { fast } = this.#options;
     const entry = fast.find(entryOf(info));
-    if (entry === undefined) return;
+    if (entry === undefined) return undefined;
+    const pieces = verified(fast, entry, fromBytes, toBytes);
     try {
-      yield* verified(fast, entry, fromBytes, toBytes);
-    } catch (err) {
-      // Evicted a moment ago, or damaged: either way it is no copy any more.
-      if (hasReason(err, "STORED_CORRUPT", "KEY_NOT_FOUND", "OFFSET_MISMATCH")) {
-        if (hasReason(err, "STORED_CORRUPT")) log.warn({ err, key: info.key }, "a damaged copy is dropped");
-        await fast.drop(entry.place);
-      } else log.info({ err, key: info.key }, "the fast store does not give its copy");
+      const first = await pieces.next();
+      const detach = () => void pieces.return(undefined).catch(() => undefined);
+      return { body: this.#rest(first, pieces, entry, info.key), detach };
+    } catch (error) {
+      await this.#failed(error, entry, info.key);
+      return undefined;
     }
+  }
+
+  async *#rest(
+    first: IteratorResult<Uint8Array>,
+    pieces: AsyncGenerator<Uint8Array>,
+    entry: Entry,
+    key: string,
+  ): AsyncGenerator<Uint8Array> {
+    if (first.done) return;
+    yield first.value;
+    try {
+      yield* pieces;
+    } catch (error) {
+      await this.#failed(error, entry, key);
+      throw new Detached("the fast store does not give its copy to the end", { cause: error });
+    }
+  }
+
+  /** Evicted a moment ago, or damaged: either way it is no copy any more. */
+  async #failed(err: unknown, entry: Entry, key: string): Promise<void> {
+    const { fast, log } = this.#options;
+    if (hasReason(err, "STORED_CORRUPT", "KEY_NOT_FOUND", "OFFSET_MISMATCH")) {
+      if (hasReason(err, "STORED_CORRUPT")) log.warn({ err, key }, "a damaged copy is dropped");
+      await fast.discard(entry);
+    } else log.info({ err, key }, "the fast store does not give its copy");
   }
 
   /** The key was changed: what is being copied is not kept. Resolves once it is gone. */
@@ -190,11 +215,9 @@ export class Reads {
   }
 }
 
-/** As far as it goes. */
-async function* fromFill(attached: Attached | undefined): AsyncGenerator<Uint8Array> {
-  if (attached === undefined) return;
+async function* asFarAsItGoes({ body }: Attached): AsyncGenerator<Uint8Array> {
   try {
-    yield* attached.body;
+    yield* body;
   } catch (error) {
     if (!(error instanceof Detached)) throw error;
   }

@@ -20,6 +20,9 @@ export function reading(call: CallContext): CallOptions {
   return { ...mutating(call), signal: call.signal };
 }
 
+/** A key that nobody uses. */
+const NO_KEY = "outrigger-nothing";
+
 export class Member {
   /** "primary", "a". */
   readonly name: string;
@@ -47,6 +50,12 @@ export class Member {
   /** `undefined` before it was ever described. */
   get facts(): StoreFacts | undefined {
     return this.connection.channel.isDescribed ? this.connection.channel.facts : undefined;
+  }
+
+  /** Whether it answers now, where it did not a moment ago: sooner than the channel would look by itself. Never rejects. */
+  async answers(): Promise<boolean> {
+    if (!this.isReady) await this.stat([NO_KEY]).catch(() => undefined);
+    return this.isReady;
   }
 
   stat(keys: readonly string[], options?: CallOptions): Promise<(BlobInfo | undefined)[]> {

@@ -239,7 +239,7 @@ export class MirrorBlobs implements BlobDriver {
     const { locks, privateKeys, state, journal, clock } = this.#options;
     for (const key of keys) privateKeys.assertNot(key);
     return locks.during(keys, async () => {
-      state.assertChangeable();
+      await state.assertChangeable();
       // A commit may take much longer than any other call, and says by its upload when it is over.
       const untilMs = Math.max(uploadId === undefined ? (call.notAfterMs ?? 0) : 0, clock.now() + CHANGE_MS);
       const commit = uploadId && { uploadId, commitUntilMs: call.notAfterMs ?? clock.now() + COMMIT_MS };

@@ -104,6 +104,7 @@ export class MirrorKeeper {
   async #run(): Promise<void> {
     const { signal } = this.#ending;
     while (!signal.aborted) {
+      await Promise.all([this.#options.primary.answers(), this.#options.secondary.answers()]);
       const ready = this.#bothReady;
       if (ready && !this.#bothWereReady) this.#returned();
       this.#bothWereReady = ready;

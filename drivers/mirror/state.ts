@@ -52,14 +52,14 @@ export class MirrorState {
   }
 
   /** @throws BACKEND_DOWN before anything is changed */
-  assertChangeable(): void {
+  async assertChangeable(): Promise<void> {
     const { primary, secondary, journal } = this.#options;
     if (!journal.isLoaded)
       throw new OutriggerError(
         "BACKEND_DOWN",
         `${primary.who} is not usable: ${primary.problem ?? "its entries are being read"}`,
       );
-    if (this.mode === "sync" && !secondary.isReady)
+    if (this.mode === "sync" && !(await secondary.answers()))
       throw new OutriggerError(
         "BACKEND_DOWN",
         `${secondary.who} is not usable (${secondary.problem ?? "it was never reached"}), and with --secondary-writes sync nothing is acknowledged without it`,

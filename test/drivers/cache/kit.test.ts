@@ -50,7 +50,7 @@ describe("the cache driver under the conformance kit", () => {
       await initialise("cache", flags);
       starts.push(startCommand("cache", flags));
     }
-    const flags = ["--only", "handshake", "resume", "replicas", "fast-paths"];
+    const flags = ["--only", "handshake,resume,replicas,fast-paths"];
     check(await runKit(scope, { addresses: [], start: starts, flags }), {
       ...lasting,
       blob: "not-run",

@@ -1,13 +1,12 @@
 /** The mirror while its members and itself are killed: nothing acknowledged is lost, nothing deleted comes back. */
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "../../helpers/outrigger.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { randomOf, seedOf } from "../../helpers/random.ts";
 import { changeUnderFaults, checkAll, connectTo, contentOf, keysOf } from "../composed/faults.ts";
 import { filesystemMember, type MemberProcess } from "../composed/members.ts";
-import { MirrorProcess } from "./mirror.ts";
+import { ComposedProcess, killAndStart } from "../composed/process.ts";
 
 const KILLS = 7;
 const PREFIX = "docker/";
@@ -33,34 +32,23 @@ describe("a mirror under kills", () => {
       const scope = scoped(t);
       const random = randomOf(seedOf(t));
       const [primary, secondary] = [await filesystemMember(scope), await filesystemMember(scope)];
-      const mirror = await new MirrorProcess(scope, primary, secondary, [
-        ...["--secondary-writes", mode],
-        ...["--member-wait", "5s"],
-      ]).initialise();
+      const flags = ["--primary", primary.address, "--secondary", secondary.address, "--secondary-writes", mode];
+      const mirror = await new ComposedProcess(scope, "mirror", flags).initialise();
       await mirror.start();
       const connection = connectTo(scope, mirror.address);
       await connection.channel.described();
-      await mirror.compared();
+      await compared(mirror);
 
       const slots = await changeUnderFaults({
         random,
         connection,
         keys: 5,
-        async faults() {
-          for (let kill = 0; kill < KILLS; kill++) {
-            await sleep(random.between(300, 1_500));
-            const victims = [random.pick([mirror, primary, secondary]), ...(random.next() < 0.3 ? [mirror] : [])];
-            for (const victim of new Set(victims)) await victim.kill();
-            await sleep(random.between(0, 600));
-            for (const victim of new Set(victims)) await victim.start();
-          }
-          await sleep(1_000);
-        },
+        faults: () => killAndStart(random, [mirror, primary, secondary], KILLS),
       });
 
       await mirror.kill();
       await mirror.start();
-      await mirror.compared();
+      await compared(mirror);
       await caughtUp(mirror);
       await checkAll(slots, connection, "by the mirror");
       await assertAlike(scope, primary, secondary);
@@ -75,8 +63,12 @@ describe("a mirror under kills", () => {
   }
 });
 
+async function compared(mirror: ComposedProcess): Promise<void> {
+  await mirror.process.line((line) => line.includes("the two stores were compared"));
+}
+
 /** Nothing is pending: what could still take effect late is over. */
-async function caughtUp(mirror: MirrorProcess): Promise<void> {
+async function caughtUp(mirror: ComposedProcess): Promise<void> {
   const { lines } = mirror.process;
   const isPending = () => lines.some((line) => line.includes("keys are pending from before"));
   const isDone = () => lines.some((line) => line.includes("no key is pending any more"));
