@@ -47,6 +47,8 @@ export class MirrorKeeper {
   #bothWereReady = false;
   /** Keys are pending for longer than their changes took. */
   #isBehind = false;
+  /** Told already. */
+  #trouble = "";
   #wake: (() => void) | undefined;
 
   constructor(options: KeeperOptions) {
@@ -151,8 +153,12 @@ export class MirrorKeeper {
   async #attempt(work: () => Promise<void>): Promise<void> {
     try {
       await work();
+      this.#trouble = "";
     } catch (err) {
-      this.#options.log.warn({ err }, "the mirror's members could not be looked at; it is tried again");
+      const trouble = String(err);
+      if (trouble !== this.#trouble)
+        this.#options.log.warn({ err }, "the mirror's entries could not be read or tidied; it is tried again");
+      this.#trouble = trouble;
     }
   }
 

@@ -52,6 +52,10 @@ describe("a mirror under kills", () => {
       await caughtUp(mirror);
       await checkAll(slots, connection, "by the mirror");
       await assertAlike(scope, primary, secondary);
+      // Stopped, not gone: the first who asks waits for a time-out, and nobody longer than that.
+      primary.process.signal("SIGSTOP");
+      await checkAll(slots, connection, "with the primary stopped");
+      primary.process.signal("SIGCONT");
       await primary.kill();
       await checkAll(slots, connection, "by the secondary alone");
       // The same from a mirror that never saw the primary: only one that waited for the secondary each time knows enough.
