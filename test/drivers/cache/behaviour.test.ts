@@ -107,14 +107,20 @@ describe("the cache", () => {
   });
 
   it("never gives what was overwritten or deleted, also past it", async (t) => {
-    const { client, direct, hasCopies } = await world(t);
+    const { client, direct, copies, hasCopies } = await world(t);
     const [one, two] = [filled(3, 400 * KIB), filled(4, 400 * KIB)];
     await client.store.put("docker/c", one);
     assert.equal(await contentOf(client, "docker/c"), digestOf(one));
     await hasCopies(1);
+    assert.equal(await contentOf(client, "docker/c"), digestOf(one), "from the copy");
     // Not through the cache: it is not told.
     await direct.store.put("docker/c", two);
     assert.equal(await contentOf(client, "docker/c"), digestOf(two));
+    await until(
+      async () => (await contentOf(client, "docker/c")) === digestOf(two) && (await copies()).length === 1,
+      10_000,
+      () => "the new content is not copied",
+    );
     await direct.store.delete(["docker/c"]);
     assert.equal(await contentOf(client, "docker/c"), undefined);
   });

@@ -30,7 +30,7 @@ describe("the mirror driver under the conformance kit", () => {
     return runKit(scope, { addresses: [], start: [startCommand("mirror", flags)], flags: kitFlags });
   };
 
-  it("passes over two folders: lasting", { timeout: 500_000 }, async () => {
+  it("passes over two folders: lasting", { timeout: 800_000 }, async () => {
     const result = await kit(await filesystemMember(scope), await filesystemMember(scope));
     assert.equal(result.driver?.name, "io.outrigger.mirror");
     assert.deepEqual({ ...result.profiles }, lasting);

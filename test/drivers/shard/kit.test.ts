@@ -15,7 +15,7 @@ describe("the shard driver under the conformance kit", () => {
     return runKit(scope, { addresses: [], start: [startCommand("shard", ["--shards", shards])], flags });
   };
 
-  it("passes over three folders: lasting", { timeout: 500_000 }, async () => {
+  it("passes over three folders: lasting", { timeout: 800_000 }, async () => {
     const folders = [await filesystemMember(scope), await filesystemMember(scope), await filesystemMember(scope)];
     const result = await kit(folders);
     assert.equal(result.driver?.name, "io.outrigger.shard");
