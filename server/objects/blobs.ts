@@ -62,7 +62,8 @@ export function howOf({ signal, assertInTime }: CallContext): RequestHow {
 
 /** Names that are no keys are somebody else's, or this driver's own. */
 async function listKeys(store: ObjectStore, request: PageRequest, signal: AbortSignal) {
-  let startAfter = request.startAfter > AFTER_PRIVATE ? request.startAfter : AFTER_PRIVATE;
+  let { startAfter } = request;
+  if (startAfter < AFTER_PRIVATE) startAfter = AFTER_PRIVATE;
   for (;;) {
     const { items, more } = await store.list({ ...request, startAfter }, signal);
     const last = assertAscending(store, items, startAfter);

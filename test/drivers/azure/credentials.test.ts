@@ -12,7 +12,7 @@ import { Scope } from "../../helpers/processes.ts";
 import { tempFolder } from "../../helpers/temp.ts";
 import { command, missing } from "../../helpers/tools.ts";
 import { startCommand } from "./azure.ts";
-import { account, accountKey, clientOf, newContainer, noOptions, signatureFor, startAzurite } from "./azurite.ts";
+import { account, accountKey, newContainer, noOptions, signatureFor, startAzurite } from "./azurite.ts";
 
 const skip = missing("azurite", "azure-sdk");
 /** A write, a copy, uploads, a listing, signed URLs: every way that a credential goes. */
