@@ -36,6 +36,26 @@ test("[meta.get.01] [meta.get.02] [meta.get.04] every key is in results or unrea
   assert.deepEqual(await unary("meta.Get", { keys: [] }), { results: [], unread: [] });
 });
 
+test("[meta.get.01] what a driver could not read at one moment is unread; none, or more than were asked, is its fault", async () => {
+  const answering = (count: (asked: number) => number) =>
+    rig({
+      wrap: (driver) => {
+        const { meta } = driver;
+        assert(meta);
+        const get: typeof meta.get = async (keys) => Array.from({ length: count(keys.length) }, () => undefined);
+        return { ...driver, meta: { ...meta, get } };
+      },
+    });
+  const half = await answering((asked) => asked / 2);
+  assert.deepEqual(await half.unary("meta.Get", { keys: ["a", "b", "c", "d"] }), {
+    results: [{ key: "a" }, { key: "b" }],
+    unread: ["c", "d"],
+  });
+  for (const wrong of [0, 5]) {
+    await failsWith((await answering(() => wrong)).unary("meta.Get", { keys: ["a", "b"] }), "INTERNAL");
+  }
+});
+
 test("[meta.list.01] to [meta.list.05] pages are ascending, complete and below 4 MiB", async () => {
   const { unary } = await rig();
   const keys = ["a", "a-b", "a.b", "a/b", "a0", "b/1", "b/10", "b/2", "c"].sort();

@@ -206,6 +206,17 @@ describe("the lmdb driver's Writes", { skip: missing("lmdb-sdk") }, () => {
       await check();
     }
     t.diagnostic(JSON.stringify(outcomes));
+    // One of a group that wants more room than there is takes none of it from the others.
+    const huge = Array.from({ length: 12 }, (_, number) => put(`huge/${number}`, Buffer.alloc(256 * 1024)));
+    disk.leave(512 * 1024);
+    const [fits, fitsNot, fitsToo] = await Promise.allSettled([
+      store.meta.write([put("k/fits", "x")], call()),
+      store.meta.write(huge, call()),
+      store.meta.write([put("k/fits-too", "x")], call()),
+    ]);
+    assert.deepEqual([fits?.status, fitsNot?.status, fitsToo?.status], ["fulfilled", "rejected", "fulfilled"]);
+    model.set("k/fits", "x").set("k/fits-too", "x");
+    await check();
     assert.ok(outcomes.written > 5 && outcomes.refused > 5, JSON.stringify(outcomes));
     disk.leave(0);
     await store.driver.close();
