@@ -8,6 +8,7 @@ import { systemClock } from "../proto/clock.ts";
 import { ensureIndex } from "../registry/index/index.ts";
 import { copySourceKey, repositoriesPrefix } from "../registry/repository/keys.ts";
 import { NoLease } from "../registry/repository/lease.ts";
+import { ensureLocationSecret } from "../registry/repository/secret.ts";
 import type { TransferOptions } from "./contract.ts";
 import { BlobsCopy, withPlan } from "./copy-blobs.ts";
 import { copyMeta } from "./copy-meta.ts";
@@ -86,6 +87,9 @@ class PairCopy {
     if (!dryRun) {
       await this.#target.patience.run(() => ensureIndex(this.#target.core, this.#target.call));
       await finishMarkers(this.#target, tally);
+      // Its own, so that a registry finds all it needs where the target is sealed. The source's comes along in a move.
+      if (!sameBlobs)
+        await this.#target.patience.run(() => ensureLocationSecret(this.#target.core, this.#target.signal));
     }
     const blobs = new BlobsCopy(from.blobs, to.blobs, this.#options);
     if (only !== "meta" && !sameBlobs) {

@@ -1,4 +1,5 @@
 /** FROM and TO: two pairs of stores, each by its addresses and how they are reached. */
+import { setMaxListeners } from "node:events";
 import type { Command } from "commander";
 import type { StoreTarget } from "../../client/contract.ts";
 import { Failure, UsageFailure } from "../failure.ts";
@@ -87,6 +88,8 @@ export async function untilStopped<Result>(
   exitCode = 1,
 ): Promise<Result> {
   const stop = new AbortController();
+  // Each call under way listens to it, and many are.
+  setMaxListeners(0, stop.signal);
   const onSignal = () => stop.abort(new Failure(message, { exitCode }));
   const names = ["SIGINT", "SIGTERM"] as const;
   for (const name of names) process.once(name, onSignal);
