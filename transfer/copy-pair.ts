@@ -47,8 +47,8 @@ export async function copyPair(from: Stores, to: Stores, options: CopyPairOption
   const patience = new Patience(options);
   const parts = { stores: to, patience, log, clock, random: options.random, signal };
   // As a registry does: a core that died must not keep the store for ever.
-  if (!dryRun) await new NoLease({ meta: to.meta, clock, log }).start(signal);
-  const turn = dryRun ? undefined : await CopyTurn.take({ meta: to.meta, clock, signal });
+  if (!dryRun) await patience.run(() => new NoLease({ meta: to.meta, clock, log }).start(signal));
+  const turn = dryRun ? undefined : await CopyTurn.take({ meta: to.meta, clock, patience, signal });
   try {
     await new PairCopy(from, new Target({ ...parts, turn }), { ...options, tally, patience, dryRun }).run();
     tally.phase = "end";

@@ -8,6 +8,7 @@ import type { MetaItem, MetaOperation, MetaStore } from "../client/contract.ts";
 import { type Clock, sleep } from "../proto/clock.ts";
 import { hasReason } from "../proto/errors.ts";
 import { copyBeatKey, copyHolderKey, leaseHolderKey } from "../registry/repository/keys.ts";
+import type { Patience } from "./patience.ts";
 
 const BEAT_MS = 2_000;
 /** Unchanged for so many beats, by the clock of who looks: dead. */
@@ -17,6 +18,8 @@ const GIVE_BACK_MS = 2_000;
 export interface TurnOptions {
   readonly meta: MetaStore;
   readonly clock: Clock;
+  /** For a store that is away while the turn is taken. */
+  readonly patience: Patience;
   readonly beatMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -49,17 +52,17 @@ export class CopyTurn {
    * @throws TurnTaken when it is
    */
   static async take(options: TurnOptions): Promise<CopyTurn> {
-    const { meta, clock, signal, beatMs = BEAT_MS } = options;
+    const { meta, clock, signal, patience, beatMs = BEAT_MS } = options;
     const call = signal === undefined ? {} : { signal };
     let seen: { readonly what: string; readonly atMs: number } | undefined;
     for (;;) {
-      const [holder, beat] = await meta.get([copyHolderKey, copyBeatKey], call);
+      const [holder, beat] = await patience.run(() => meta.get([copyHolderKey, copyBeatKey], call));
       const what = `${holder?.etag} ${beat?.etag}`;
       if (seen !== undefined && seen.what !== what && holder !== undefined) throw taken(holder);
       seen ??= { what, atMs: clock.monotonic() };
       if (holder === undefined || clock.monotonic() - seen.atMs >= DEAD_BEATS * beatMs) {
         try {
-          return await CopyTurn.#acquire(options, holder, beat);
+          return await patience.run(() => CopyTurn.#acquire(options, holder, beat));
         } catch (error) {
           if (!hasReason(error, "CONDITION_FAILED", "CONFLICT")) throw error;
           // The lease is the first operation.

@@ -59,6 +59,8 @@ async function tried(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
+const away = () => new OutriggerError("UNREACHABLE", "nobody answers", { metadata: { sent: "no" } });
+
 test("a target is whole at every moment, and equal in the end", { timeout: 120_000 }, async (t) => {
   const random = randomOf(seedOf(t));
   let written = 0;
@@ -72,6 +74,7 @@ test("a target is whole at every moment, and equal in the end", { timeout: 120_0
     for (let at = 0; at < 12; at += 1) await tried(() => change(core, source, random));
     const to = () =>
       target.connect({
+        before: () => (random.next() < 0.02 ? Promise.reject(away()) : undefined),
         after({ method }) {
           if (method !== "meta.write" && method !== "blob.delete") return;
           written += 1;
@@ -94,4 +97,36 @@ test("a target is whole at every moment, and equal in the end", { timeout: 120_0
   }
   assert.ok(written > 100 && deleted > 10, `${written} writes, ${deleted} deleted`);
   t.diagnostic(`${written} writes at the target, ${deleted} manifests and blobs deleted there`);
+});
+
+test("a target that is pushed to and deleted from beside the copies stays whole", { timeout: 120_000 }, async (t) => {
+  const random = randomOf(seedOf(t));
+  let written = 0;
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const source = backendOf(1);
+    const target = backendOf(2);
+    const { repositories: core } = await startCore({ backend: source });
+    const { repositories: other } = await startCore({ backend: target });
+    for (let at = 0; at < 8; at += 1) await tried(() => change(core, source, random));
+    const to = () =>
+      target.connect({
+        before: () => (random.next() < 0.3 ? tried(() => change(other, source, random)) : undefined),
+        after({ method }) {
+          if (method !== "meta.write" && method !== "blob.delete") return;
+          written += 1;
+          assert.deepEqual(brokenRules(target, { emptyRepositories: true }), [], `round ${round}`);
+        },
+      });
+    for (let copy = 0; copy < 3; copy += 1) {
+      await tried(() => change(core, source, random));
+      const acceptTarget = target.metaFacts.id;
+      const how = random.next() < 0.5 ? { delete: true, acceptTarget } : {};
+      const tally = await copyPair(source.connect(), to(), { clock: testClock, ...how });
+      assert.deepEqual(tally.problems.kept, []);
+    }
+    await core.close();
+    await other.close();
+  }
+  t.diagnostic(`${written} writes of copies at the target`);
+  assert.ok(written > 100);
 });
