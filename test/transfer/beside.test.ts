@@ -21,7 +21,9 @@ const TAGS = ["1", "1.0", "latest"];
 const LAYERS = ["one", "two", "three", "four"];
 
 function anImage(random: Random): { readonly bytes: Buffer; readonly layers: readonly string[] } {
-  const layers = LAYERS.filter(() => random.next() < 0.5);
+  // Sometimes bytes that no copy has seen before.
+  const fresh = random.next() < 0.3 ? [`fresh ${random.between(0, 1e9)}`] : [];
+  const layers = [...LAYERS.filter(() => random.next() < 0.5), ...fresh];
   const subject = random.next() < 0.2 ? { subject: digestOf(imageOf({ layers: ["one"] })) } : {};
   return { bytes: imageOf({ layers, ...subject }), layers };
 }
@@ -30,15 +32,15 @@ async function change(core: Repositories, source: FakeBackend, random: Random): 
   const name = random.pick(NAMES);
   const tag = random.pick(TAGS);
   const roll = random.next();
-  if (roll < 0.6) {
+  if (roll < 0.5) {
     const { bytes, layers } = anImage(random);
     for (const layer of ["{}", ...layers]) await pushBlob(core, name, layer);
     await putImage(core, name, random.next() < 0.2 ? [] : [tag], bytes);
-  } else if (roll < 0.7) await core.deleteTag(name, tag, context());
-  else if (roll < 0.85) {
+  } else if (roll < 0.57) await core.deleteTag(name, tag, context());
+  else if (roll < 0.77) {
     const found = await core.getManifest(name, { tag }, context());
     if (found !== undefined) await core.deleteManifest(name, found.digest, context());
-  } else if (roll < 0.95) await core.deleteBlob(name, digestOf(random.pick(LAYERS)), context());
+  } else if (roll < 0.9) await core.deleteBlob(name, digestOf(random.pick(LAYERS)), context());
   else collect(source);
 }
 
