@@ -9,5 +9,6 @@ export const drivers: Readonly<Record<string, () => Promise<DriverModule>>> = {
   lmdb: async () => (await import("../drivers/lmdb/index.ts")).driverModule,
   memory: async () => (await import("../drivers/memory/index.ts")).driverModule,
   mirror: async () => (await import("../drivers/mirror/index.ts")).driverModule,
+  redis: async () => (await import("../drivers/redis/index.ts")).driverModule,
   shard: async () => (await import("../drivers/shard/index.ts")).driverModule,
 };
