@@ -73,10 +73,17 @@ export function connectionError(fault: unknown, address: Address, fresh = false)
   const reply = replyError(error, address);
   if (reply !== undefined) return reply;
   const code = (error as NodeJS.ErrnoException).code ?? "";
-  const sentence = failures[code] ?? spoken(error, address, fresh);
+  const sentence = silentTls(code, address, fresh) ?? failures[code] ?? spoken(error, address, fresh);
   return new OutriggerError("BACKEND_DOWN", `the server at ${address.shown} is not usable: ${sentence}`, {
     cause: error,
   });
+}
+
+/** A server without TLS waits for the end of a line in what is a handshake. */
+function silentTls(code: string, { tls }: Address, fresh: boolean): string | undefined {
+  return code === "ETIMEDOUT" && tls && fresh
+    ? "it does not answer the handshake: perhaps it does not speak TLS: let --url begin with redis://; or the network loses it"
+    : undefined;
 }
 
 function spoken(error: Error, address: Address, fresh: boolean): string {
