@@ -66,7 +66,7 @@ async function copy(from: string, to: string, options: CopyOptions): Promise<voi
   ]);
   const progress = startProgress();
   const speed = new Speed();
-  const tally: Tally = new Tally(() => progress.show(copyLine(tally, speed, performance.now())));
+  const tally: Tally = new Tally(() => progress.show(copyLine(tally, speed, performance.now(), process.stderr.isTTY)));
   const message = "stopped: what was copied stays, run the same command to go on";
   try {
     await untilStopped(message, async (signal) => {

@@ -21,7 +21,8 @@ export class Speed {
   }
 }
 
-export function copyLine(tally: Tally, speed: Speed, nowMs: number): string {
+/** @param onTerminal with a bar */
+export function copyLine(tally: Tally, speed: Speed, nowMs: number, onTerminal: boolean): string {
   const { phase, blobs, links, planned } = tally;
   switch (phase) {
     case "begin":
@@ -33,9 +34,12 @@ export function copyLine(tally: Tally, speed: Speed, nowMs: number): string {
         return `blobs: ${formatBytes(blobs.passedBytes)}, ${blobs.copied} copied, ${blobs.same} there already${told}`;
       }
       const leftBytes = Math.max(0, planned.bytes - blobs.passedBytes);
-      const left = rate === undefined || rate === 0 ? "" : `, ${formatMs(Math.ceil(leftBytes / rate) * 1000)} left`;
+      const left =
+        rate === undefined || rate === 0 || leftBytes === 0
+          ? ""
+          : `, ${formatMs(Math.ceil(leftBytes / rate) * 1000)} left`;
       const part = planned.bytes === 0 ? 1 : Math.min(1, blobs.passedBytes / planned.bytes);
-      return `${bar(part)} ${formatBytes(blobs.passedBytes)} of ${formatBytes(planned.bytes)}, ${blobs.copied} of ${planned.objects} blobs${told}${left}`;
+      return `${onTerminal ? `${bar(part)} ` : ""}${percent(part)} ${formatBytes(blobs.passedBytes)} of ${formatBytes(planned.bytes)}, ${blobs.copied} of ${planned.objects} blobs${told}${left}`;
     }
     case "links":
       return `links: ${count(links.layers)} layers, ${count(links.manifests)} manifests, ${count(links.tags)} tags`;
@@ -52,5 +56,9 @@ function count({ copied, same }: { readonly copied: number; readonly same: numbe
 
 function bar(part: number): string {
   const full = Math.floor(part * BAR);
-  return `[${"#".repeat(full)}${".".repeat(BAR - full)}] ${String(Math.floor(part * 100)).padStart(3)} %`;
+  return `[${"#".repeat(full)}${".".repeat(BAR - full)}]`;
+}
+
+function percent(part: number): string {
+  return `${String(Math.floor(part * 100)).padStart(3)} %`;
 }

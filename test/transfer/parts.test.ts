@@ -147,20 +147,21 @@ describe("the line of a copy", () => {
     const tally = new Tally();
     tally.phase = "blobs";
     const speed = new Speed();
-    assert.equal(copyLine(tally, speed, 0), "blobs: 0 B, 0 copied, 0 there already");
+    assert.equal(copyLine(tally, speed, 0, true), "blobs: 0 B, 0 copied, 0 there already");
     tally.planned = { objects: 10, bytes: 100 * 1024 ** 2 };
     for (let second = 1; second <= 5; second += 1) {
       tally.blobs.passedBytes = second * 5 * 1024 ** 2;
       tally.blobs.copied = second;
-      copyLine(tally, speed, second * 1000);
+      copyLine(tally, speed, second * 1000, true);
     }
     assert.equal(
-      copyLine(tally, speed, 5_500),
+      copyLine(tally, speed, 5_500, true),
       "[#####...............]  25 % 25 MiB of 100 MiB, 5 of 10 blobs, 4.5 MiB/s, 17 s left",
     );
+    assert.equal(copyLine(tally, speed, 5_500, false), " 25 % 25 MiB of 100 MiB, 5 of 10 blobs, 4.5 MiB/s, 17 s left");
     tally.phase = "links";
     tally.links.tags.same = 3;
-    assert.equal(copyLine(tally, speed, 6_000), "links: 0 layers, 0 manifests, 3 tags");
+    assert.equal(copyLine(tally, speed, 6_000, true), "links: 0 layers, 0 manifests, 3 tags");
   });
 });
 
