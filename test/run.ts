@@ -12,6 +12,8 @@
 import { existsSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { COMPILED, compile } from "./helpers/compiled.ts";
+import { Scope } from "./helpers/processes.ts";
 import { bringTools, repository } from "./helpers/tools.ts";
 import { type Group, groups, isGroupName } from "./runner/groups.ts";
 import { Leftovers } from "./runner/leftovers.ts";
@@ -62,6 +64,8 @@ async function main(): Promise<number> {
   if (chosen.some((group) => group.needsTools)) {
     for (const { tool, problem } of await bringTools(say)) if (problem !== undefined) say(`no ${tool}: ${problem}`);
   }
+  const scope = new Scope();
+  if (chosen.some((group) => group.command === undefined)) process.env[COMPILED] = await compile(scope);
   const leftovers = new Leftovers();
   const outcomes: (Outcome & { readonly name: string })[] = [];
   for (const group of chosen) {
@@ -74,6 +78,7 @@ async function main(): Promise<number> {
     outcomes.push({ name: group.name, ...outcome, failures: [...outcome.failures, ...left] });
   }
   leftovers.close();
+  await scope.close();
   return report(outcomes, abort.signal.aborted);
 }
 

@@ -16,7 +16,7 @@ async function serve(name: string, flags: readonly string[]): Promise<void> {
   const load = Object.hasOwn(drivers, name) ? drivers[name] : undefined;
   if (load === undefined) {
     throw new UsageFailure(
-      `there is no driver ${name}: this package has ${Object.keys(drivers).join(" and ")}; a driver of your own is started by its own command`,
+      `there is no driver ${name}: this package has ${new Intl.ListFormat("en").format(Object.keys(drivers))}; a driver of your own is started by its own command`,
     );
   }
   const [driverModule, { runDriver }] = await Promise.all([load(), import("../../server/index.ts")]);

@@ -42,7 +42,10 @@ async function pack(root: string, staged: string): Promise<string> {
   if (import.meta.url.endsWith(".ts")) {
     // Run from the sources: what is packed is what they are now, not what somebody built once.
     await run(process.execPath, [join(root, "scripts/build.mjs"), "--out", join(copy, "dist")], root);
-  } else await cp(join(root, "dist"), join(copy, "dist"), { recursive: true });
+  } else {
+    const dist = fileURLToPath(new URL("../../", import.meta.url));
+    await cp(dist, join(copy, "dist"), { recursive: true, filter: (path) => basename(path) !== "node_modules" });
+  }
   const told = await run("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", staged], copy);
   return told.trim().split("\n").at(-1) ?? "";
 }

@@ -1,12 +1,8 @@
 /** The command, run to its end as users run it. */
 
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { commandWords } from "../helpers/compiled.ts";
 import { launch, type ProcessOptions } from "../helpers/processes.ts";
 import { repository } from "../helpers/tools.ts";
-
-const main = join(repository, "cli/main.ts");
-const loader = fileURLToPath(import.meta.resolve("tsx"));
 
 export interface Ended {
   readonly code: number | null;
@@ -19,7 +15,8 @@ export async function outrigger(
   args: readonly string[],
   options: Pick<ProcessOptions, "cwd" | "env"> = {},
 ): Promise<Ended> {
-  const running = launch("outrigger", process.execPath, ["--import", loader, main, ...args], {
+  const [program, ...words] = commandWords();
+  const running = launch("outrigger", program, [...words, ...args], {
     cwd: repository,
     ...options,
   });

@@ -31,7 +31,11 @@ for (const [what, args, line] of [
   ["a missing option", ["doctor"], /^outrigger: required option '--blobs <addr>' not specified; see outrigger --help$/],
   ["half a command", ["proto"], /^outrigger: the command is not complete; see outrigger --help$/],
   ["one argument too many", ["version", "please"], /^outrigger: too many arguments.*see outrigger --help$/],
-  ["an unknown driver", ["driver", "s3"], /^outrigger: there is no driver s3: this package has filesystem and memory;/],
+  [
+    "an unknown driver",
+    ["driver", "floppy"],
+    /^outrigger: there is no driver floppy: this package has azure, .* and shard;/,
+  ],
   ["half a key pair", ["describe", "h:1", "--tls-cert", "c"], /^outrigger: --tls-cert and --tls-key belong together/],
   ["a listening address without port", ["up", "--listen", "here"], /^outrigger: --listen here is not HOST:PORT/],
 ] as const) {

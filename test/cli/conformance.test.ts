@@ -1,12 +1,13 @@
 /** `outrigger conformance` on a command line: what it takes, what it refuses, how it ends. */
+
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { shellCommand } from "../helpers/compiled.ts";
 import { startDriver } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { tempFolder } from "../helpers/temp.ts";
-import { repository } from "../helpers/tools.ts";
 import { outrigger } from "./cli.ts";
 
 const conformance = (...args: readonly string[]) => outrigger(["conformance", ...args]);
@@ -56,7 +57,7 @@ describe("outrigger conformance", () => {
     const scope = new Scope();
     t.after(scope.close);
     const report = join(tempFolder(scope), "report");
-    const start = `"${process.execPath}" --import tsx "${join(repository, "cli/main.ts")}" driver memory`;
+    const start = shellCommand("driver", "memory");
     const ran = await conformance("--start", start, "--only", "handshake", "--seed", "12", "--report", report);
     assert.equal(ran.code, 0, ran.stdout + ran.stderr);
     assert.match(ran.stdout, /seed 12\b/);

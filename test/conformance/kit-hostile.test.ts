@@ -1,10 +1,12 @@
 /** Whatever sits at the address, the kit says so by test id, goes on, and ends. */
+
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { RunResult } from "../../conformance/results.ts";
+import { commandWords } from "../helpers/compiled.ts";
 import { startDriver } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { tempFolder } from "../helpers/temp.ts";
@@ -22,19 +24,15 @@ const MOST_MS = 90_000;
 
 function kit(folder: string, flags: readonly string[]): Promise<Ran> {
   const report = join(folder, "report");
-  const argv = ["--import", "tsx", join(repository, "cli/main.ts"), "conformance", ...flags, "--report", report];
+  const [program, ...words] = commandWords();
+  const argv = [...words, "conformance", ...flags, "--report", report];
   return new Promise((resolve, reject) => {
-    execFile(
-      process.execPath,
-      argv,
-      { cwd: repository, timeout: MOST_MS, maxBuffer: 1 << 26 },
-      (error, stdout, stderr) => {
-        const said = `${stdout}${stderr}`;
-        if (error?.killed) return reject(new Error(`the kit did not end within ${MOST_MS} ms: ${said.slice(-2000)}`));
-        const result = JSON.parse(readFileSync(join(report, "result.json"), "utf8")) as RunResult;
-        resolve({ code: error === null ? 0 : Number(error.code), said, result });
-      },
-    );
+    execFile(program, argv, { cwd: repository, timeout: MOST_MS, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      const said = `${stdout}${stderr}`;
+      if (error?.killed) return reject(new Error(`the kit did not end within ${MOST_MS} ms: ${said.slice(-2000)}`));
+      const result = JSON.parse(readFileSync(join(report, "result.json"), "utf8")) as RunResult;
+      resolve({ code: error === null ? 0 : Number(error.code), said, result });
+    });
   });
 }
 

@@ -3,12 +3,11 @@ import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { commandWords } from "./compiled.ts";
 import { launch, type Running, type Scope } from "./processes.ts";
 import { RegistryClient } from "./registry-client.ts";
 import { freePort, tempFolder } from "./temp.ts";
 import { command, repository } from "./tools.ts";
-
-const outrigger = ["--import", "tsx", join(repository, "cli/main.ts")];
 
 export interface ProcessEnvironment {
   readonly env?: Readonly<Record<string, string>>;
@@ -16,7 +15,8 @@ export interface ProcessEnvironment {
 
 /** `outrigger <args>`, not waited for. */
 export function launchOutrigger(name: string, args: readonly string[], options: ProcessEnvironment = {}): Running {
-  return launch(name, process.execPath, [...outrigger, ...args], {
+  const [program, ...words] = commandWords();
+  return launch(name, program, [...words, ...args], {
     cwd: repository,
     env: { OUTRIGGER_LOG_LEVEL: "info", ...options.env },
   });
@@ -27,7 +27,8 @@ export function runOutrigger(
   args: readonly string[],
   options: ProcessEnvironment = {},
 ): Promise<{ stdout: string; stderr: string }> {
-  return command(process.execPath, [...outrigger, ...args], { cwd: repository, ...options });
+  const [program, ...words] = commandWords();
+  return command(program, [...words, ...args], { cwd: repository, ...options });
 }
 
 export interface DriverOptions extends ProcessEnvironment {

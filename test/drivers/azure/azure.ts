@@ -1,8 +1,8 @@
 /** The azure driver as a process, on Azurite. */
+import { shellCommand } from "../../helpers/compiled.ts";
 import type { DriverOptions, DriverProcess } from "../../helpers/outrigger.ts";
 import { runOutrigger, startDriver } from "../../helpers/outrigger.ts";
 import type { Scope } from "../../helpers/processes.ts";
-import { repository } from "../../helpers/tools.ts";
 import { type Azurite, account, accountKey, newContainer } from "./azurite.ts";
 
 /** A container that the driver can be started on, any number of times. */
@@ -26,7 +26,7 @@ export async function azureStore(azurite: Azurite, endpoint = azurite.endpoint):
 
 /** One shell command that starts the driver, for the kit's --start. */
 export function startCommand(): string {
-  return `exec "${process.execPath}" --import tsx "${repository}cli/main.ts" driver azure`;
+  return `exec ${shellCommand("driver", "azure")}`;
 }
 
 export function startAzure(

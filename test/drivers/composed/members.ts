@@ -1,9 +1,10 @@
 /** Members and compositions as processes, for the tests of mirror, shard and cache. */
+
 import { join } from "node:path";
+import { shellCommand } from "../../helpers/compiled.ts";
 import { type DriverProcess, initialiseRoot, runOutrigger, startDriver } from "../../helpers/outrigger.ts";
 import type { Scope } from "../../helpers/processes.ts";
 import { tempFolder } from "../../helpers/temp.ts";
-import { repository } from "../../helpers/tools.ts";
 
 /** A driver at an address that stays, so that it can be killed and started again. */
 export class MemberProcess {
@@ -52,8 +53,7 @@ export function memoryMember(scope: Scope): Promise<MemberProcess> {
 
 /** `outrigger driver NAME …`, for the kit's --start. */
 export function startCommand(driver: string, flags: readonly string[]): string {
-  const words = [process.execPath, "--import", "tsx", join(repository, "cli/main.ts"), "driver", driver, ...flags];
-  return `exec ${words.map((word) => `"${word}"`).join(" ")}`;
+  return `exec ${shellCommand("driver", driver, ...flags)}`;
 }
 
 export async function initialise(driver: string, flags: readonly string[]): Promise<void> {

@@ -1,11 +1,11 @@
 /** The conformance kit on the dynamodb driver: two replicas on one table of DynamoDB Local, also over kill -9. */
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { shellCommand } from "../../helpers/compiled.ts";
 import { assertReported, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
-import { missing, repository } from "../../helpers/tools.ts";
+import { missing } from "../../helpers/tools.ts";
 import { flagsOf, initialise, newTable } from "./dynamodb.ts";
 import { credentials, startDynamodbLocal } from "./dynamodb-local.ts";
 
@@ -17,8 +17,7 @@ describe("the dynamodb driver under the conformance kit", { skip: missing("dynam
     const { address } = await startDynamodbLocal(scope);
     const options = { table: newTable(), endpoint: `http://${address}` };
     await initialise(options);
-    const words = [process.execPath, "--import", "tsx", join(repository, "cli/main.ts"), "driver", "dynamodb"];
-    const start = `exec ${[...words, ...flagsOf(options)].map((word) => `"${word}"`).join(" ")}`;
+    const start = `exec ${shellCommand("driver", "dynamodb", ...flagsOf(options))}`;
     const result = await runKit(scope, { addresses: [], start: [start, start], env: credentials });
     const passed = result.groups.flatMap(({ tests }) => tests.filter(({ state }) => state === "passed"));
     // Claimed, and so tested.

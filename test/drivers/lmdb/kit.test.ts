@@ -1,11 +1,13 @@
 /** The conformance kit on the lmdb driver: every group, also over kill -9. */
+
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { shellCommand } from "../../helpers/compiled.ts";
 import { assertReported, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { tempFolder } from "../../helpers/temp.ts";
-import { missing, repository } from "../../helpers/tools.ts";
+import { missing } from "../../helpers/tools.ts";
 import { initialise } from "./lmdb.ts";
 
 describe("the lmdb driver under the conformance kit", { skip: missing("lmdb-sdk") }, () => {
@@ -14,7 +16,7 @@ describe("the lmdb driver under the conformance kit", { skip: missing("lmdb-sdk"
 
   it("passes, and claims a durable meta store", { timeout: 300_000 }, async () => {
     const folder = await initialise(join(tempFolder(scope, "lmdb"), "store"));
-    const start = `exec "${process.execPath}" --import tsx "${join(repository, "cli/main.ts")}" driver lmdb --folder "${folder}"`;
+    const start = `exec ${shellCommand("driver", "lmdb", "--folder", folder)}`;
     const result = await runKit(scope, { addresses: [], start: [start] });
     const passed = result.groups.flatMap(({ tests }) => tests.filter(({ state }) => state === "passed"));
     // Claimed, and so tested.

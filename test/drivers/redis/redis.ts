@@ -1,9 +1,11 @@
 /** A redis-server and the driver in front of it as processes, for the tests of this folder. */
+
 import { join } from "node:path";
+import { shellCommand } from "../../helpers/compiled.ts";
 import { type DriverProcess, launchOutrigger, listening, runOutrigger, startDriver } from "../../helpers/outrigger.ts";
 import { launch, type Running, type Scope } from "../../helpers/processes.ts";
 import { freePort, tempFolder } from "../../helpers/temp.ts";
-import { command, repository, tool } from "../../helpers/tools.ts";
+import { command, tool } from "../../helpers/tools.ts";
 
 /** As docs/reference/drivers/redis.md asks for it. */
 export const DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
@@ -107,7 +109,7 @@ export function startRedisDriver(
 
 /** One shell command that starts the driver where OUTRIGGER_LISTEN says, for the kit's --start. */
 export function startCommand(url: string): string {
-  return `exec ${process.execPath} --import tsx ${join(repository, "cli/main.ts")} driver redis --url ${url}`;
+  return `exec ${shellCommand("driver", "redis", "--url", url)}`;
 }
 
 /** What a driver that does not start says in its last line. @throws Error when it serves */
