@@ -149,9 +149,9 @@ export class MirrorBlobs implements BlobDriver {
     return withSide(info, "primary");
   }
 
-  open(uploadId: string, options: Parameters<BlobDriver["open"]>[1], call: CallContext): Promise<Upload> {
-    const { primary } = this.#options;
-    return openPassed(primary, uploadId, options, call, async (target, commitCall, passOn) => {
+  async open(uploadId: string, options: Parameters<BlobDriver["open"]>[1], call: CallContext): Promise<Upload> {
+    const { primary, journal } = this.#options;
+    const upload = await openPassed(primary, uploadId, options, call, async (target, commitCall, passOn) => {
       const { info, digest } = await this.#change(
         [target.key],
         commitCall,
@@ -161,6 +161,9 @@ export class MirrorBlobs implements BlobDriver {
       );
       return { info: withSide(info, "primary"), digest };
     });
+    // What it was answered is a barrier [blob.append.04].
+    journal.commitOver(uploadId);
+    return upload;
   }
 
   abort(uploadId: string, call: CallContext): Promise<void> {
@@ -248,7 +251,7 @@ export class MirrorBlobs implements BlobDriver {
         call.assertInTime();
         for (const key of keys) state.changed(key);
         const result = await change();
-        for (const key of keys) if (uploadId !== undefined) journal.get(key)?.commits.delete(uploadId);
+        if (uploadId !== undefined) journal.commitOver(uploadId);
         await this.#follow(keys, knownOf?.(result));
         return result;
       } catch (error) {

@@ -5,10 +5,11 @@
 import { createHash } from "node:crypto";
 import type { BlobInfo } from "../../client/contract.ts";
 import type { Clock } from "../../proto/clock.ts";
+import { hasReason } from "../../proto/errors.ts";
 import { limits } from "../../proto/limits.ts";
 import { copyBlob } from "../composed/copy.ts";
 import type { KeyLocks } from "../composed/locks.ts";
-import type { Member } from "../composed/member.ts";
+import { type Member, newSender } from "../composed/member.ts";
 import type { Journal } from "./journal.ts";
 
 export interface CopiesOptions {
@@ -27,6 +28,8 @@ export interface Known {
 
 /** What is sent to the secondary may take effect so much later. */
 const SECONDARY_MS = 15_000;
+/** A pusher whose driver died tries to go on for 30 s; most come back within two. */
+const ABANDONED_MS = 15_000;
 /** Contents known to be alike, by their etags on both sides, where no digest tells. */
 const MOST_ALIKE = 10_000;
 
@@ -55,10 +58,26 @@ export class Copies {
         this.#remember(key, here, await this.#copy(key, here, known?.data));
       }
     }
-    for (const uploadId of [...(journal.get(key)?.commits.keys() ?? [])]) {
-      if ((await primary.getUpload(uploadId)) === undefined) journal.get(key)?.commits.delete(uploadId);
-    }
+    for (const [uploadId, { sinceMs }] of [...(journal.get(key)?.commits ?? [])])
+      if (await this.#isOver(uploadId, sinceMs)) journal.commitOver(uploadId, key);
     return journal.settled(key);
+  }
+
+  /** Whether a commit of the upload, in the primary, cannot take effect any more. */
+  async #isOver(uploadId: string, sinceMs: number): Promise<boolean> {
+    const { primary, clock } = this.#options;
+    if ((await primary.getUpload(uploadId)) === undefined) return true;
+    // Whoever pushes has come back by then, or does not: an Open of our own then is in nobody's way, and ends what may
+    // still be under way [blob.append.04].
+    if (clock.now() - sinceMs < ABANDONED_MS) return false;
+    const open = { uploadId, sender: newSender(), attempt: 1, create: false, algorithm: "sha256" } as const;
+    try {
+      const upload = await primary.openUpload(open);
+      await upload.close();
+    } catch (error) {
+      if (!hasReason(error, "UPLOAD_NOT_FOUND")) throw error;
+    }
+    return true;
   }
 
   /** Whatever the secondary says of its copy: one that believes to hold the digest already would keep what it has. */

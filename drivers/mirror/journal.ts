@@ -22,7 +22,13 @@ export interface Pending {
   /** Until then something that nobody waits for any more may still take effect: looked at again after it. */
   doubtUntilMs: number;
   /** Uploads whose commit may still take effect, each until when: not any more once the upload is unknown. */
-  readonly commits: Map<string, number>;
+  readonly commits: Map<string, DoubtfulCommit>;
+}
+
+export interface DoubtfulCommit {
+  readonly untilMs: number;
+  /** Since when nobody is known to wait for it. */
+  sinceMs: number;
 }
 
 /** A commit in the primary: what may take effect last, of all that is sent there. */
@@ -45,6 +51,7 @@ export class Journal {
   readonly #pending = new Map<string, Pending>();
   /** Settled, and their entries not deleted yet: nobody waits for that. */
   readonly #done = new Map<string, Pending>();
+  readonly #byUpload = new Map<string, Map<string, DoubtfulCommit>>();
   #written = 0;
   #loaded = false;
 
@@ -99,9 +106,22 @@ export class Journal {
     const { key, untilMs, uploadId, commitUntilMs } = parse(value.text, name);
     const pending = this.#of(key);
     pending.entries.add(name);
-    if (uploadId !== undefined && commitUntilMs !== undefined)
-      pending.commits.set(uploadId, Math.max(pending.commits.get(uploadId) ?? 0, commitUntilMs + SKEW_MS));
+    if (uploadId !== undefined && commitUntilMs !== undefined) this.#note(pending, uploadId, commitUntilMs);
     pending.doubtUntilMs = Math.max(pending.doubtUntilMs, untilMs + SKEW_MS);
+  }
+
+  #note({ commits }: Pending, uploadId: string, commitUntilMs: number): void {
+    const untilMs = Math.max(commits.get(uploadId)?.untilMs ?? 0, commitUntilMs + SKEW_MS);
+    commits.set(uploadId, { untilMs, sinceMs: this.#options.clock.now() });
+    this.#byUpload.set(uploadId, commits);
+  }
+
+  /** No commit of the upload that was begun before can take effect any more: it is over, or was opened anew. */
+  commitOver(uploadId: string, key?: string): void {
+    this.#byUpload.get(uploadId)?.delete(uploadId);
+    // One that was begun for another key as well is known by the newest alone.
+    if (key !== undefined) this.#pending.get(key)?.commits.delete(uploadId);
+    this.#byUpload.delete(uploadId);
   }
 
   #of(key: string): Pending {
@@ -137,7 +157,7 @@ export class Journal {
     const name = `${prefix}${createHash("sha256").update(key).digest("hex")}.${this.#life}.${++this.#written}`;
     // Known before it is written: an answer that is lost leaves an entry that must be found again.
     pending.entries.add(name);
-    if (commit !== undefined) pending.commits.set(commit.uploadId, commit.commitUntilMs + SKEW_MS);
+    if (commit !== undefined) this.#note(pending, commit.uploadId, commit.commitUntilMs);
     await primary.putValue(name, { key, untilMs, ...commit });
     pending.armedUntilMs = untilMs;
     return untilMs;
@@ -147,6 +167,7 @@ export class Journal {
   doubt(key: string, untilMs: number): void {
     const pending = this.#of(key);
     pending.doubtUntilMs = Math.max(pending.doubtUntilMs, untilMs + SKEW_MS);
+    for (const commit of pending.commits.values()) commit.sinceMs = this.#options.clock.now();
   }
 
   /**
@@ -157,7 +178,7 @@ export class Journal {
     const pending = this.#pending.get(key);
     if (pending === undefined) return undefined;
     const nowMs = this.#options.clock.now();
-    for (const [uploadId, untilMs] of pending.commits) if (untilMs < nowMs) pending.commits.delete(uploadId);
+    for (const [uploadId, { untilMs }] of pending.commits) if (untilMs < nowMs) this.commitOver(uploadId, key);
     if (nowMs <= pending.doubtUntilMs) return { againMs: pending.doubtUntilMs };
     // An upload that is still there may be committed or taken up again at any moment.
     if (pending.commits.size > 0) return { againMs: nowMs + COMMIT_LOOK_MS };
