@@ -11,4 +11,5 @@ export const drivers: Readonly<Record<string, () => Promise<DriverModule>>> = {
   mirror: async () => (await import("../drivers/mirror/index.ts")).driverModule,
   redis: async () => (await import("../drivers/redis/index.ts")).driverModule,
   shard: async () => (await import("../drivers/shard/index.ts")).driverModule,
+  s3: async () => (await import("../drivers/s3/index.ts")).driverModule,
 };
