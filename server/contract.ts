@@ -213,6 +213,8 @@ export interface Upload {
     target: VerifiedCommit,
     call: CallContext,
   ): Promise<{ readonly info: BlobInfo; readonly digest: string }>;
+  /** Aborts, with UPLOAD_FENCED, when another process has taken the upload over; it need not be told at once. */
+  readonly lost?: AbortSignal;
   /** Frees what it holds; the upload stays. What was written but not flushed may be lost. */
   close(): Promise<void>;
 }

@@ -135,6 +135,7 @@ export class Uploads {
         entry.usedMs = clock.monotonic();
       },
     });
+    upload.lost?.addEventListener("abort", () => inbox.stop(upload.lost?.reason), { once: true });
     try {
       // A newer open that came while the driver opened waits for this one's end: it must not be answered any more.
       inbox.check();

@@ -33,7 +33,7 @@ async function fetched(ctx: Context, url: string, method: "GET" | "HEAD"): Promi
 const signUrlTests: readonly Test[] = [
   {
     id: "blob.signurl.02",
-    title: "GET at the URL gives the blob's bytes, HEAD its size",
+    title: "GET at the URL gives the blob's bytes; HEAD its size, or it is refused",
     requires: signUrl,
     async run(ctx) {
       for (const size of [BLOB_BYTES, 1, 0]) {
@@ -45,6 +45,8 @@ const signUrlTests: readonly Test[] = [
         assert.equal(got.status, 200, `GET of a blob of ${size} bytes`);
         assertSameBytes(new Uint8Array(await got.arrayBuffer()), data, `what GET gives of a blob of ${size} bytes`);
         const head = await fetched(ctx, url, "HEAD");
+        // S3 signs the method: a URL for GET is for GET.
+        if (head.status === 403) continue;
         assert.equal(head.status, 200, `HEAD of a blob of ${size} bytes`);
         assert.equal(Number(head.headers.get("content-length")), size, "HEAD's content-length");
       }

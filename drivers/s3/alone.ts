@@ -44,8 +44,7 @@ export function alone(store: ObjectStore): ObjectStore {
     ...store,
     put: (name, data, options, how) =>
       compared(name, options.condition, how.signal, () => store.put(name, data, bare(options), how)),
-    delete: (name, condition, how) =>
-      compared(name, condition, how.signal, () => store.delete(name, undefined, how)),
+    delete: (name, condition, how) => compared(name, condition, how.signal, () => store.delete(name, undefined, how)),
     copy: (source, destination, options, how) =>
       compared(destination, options.condition, how.signal, () => store.copy(source, destination, bare(options), how)),
     parts: {
@@ -55,9 +54,7 @@ export function alone(store: ObjectStore): ObjectStore {
       put: (...args) => store.parts.put(...args),
       list: (...args) => store.parts.list(...args),
       complete: (name, ref, parts, options, how) =>
-        compared(name, options.condition, how.signal, () =>
-          store.parts.complete(name, ref, parts, bare(options), how),
-        ),
+        compared(name, options.condition, how.signal, () => store.parts.complete(name, ref, parts, bare(options), how)),
       abandon: (...args) => store.parts.abandon(...args),
       begun: (...args) => store.parts.begun(...args),
     },

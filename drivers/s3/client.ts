@@ -88,7 +88,8 @@ function assertUrl(field: string, text: string): void {
 function credentialsOf(options: S3Options): S3ClientConfig["credentials"] {
   const { accessKeyIdFile, secretAccessKeyFile, sessionTokenFile } = options;
   if (accessKeyIdFile === undefined && secretAccessKeyFile === undefined) {
-    if (sessionTokenFile !== undefined) throw invalidField("sessionTokenFile", "needs accessKeyIdFile and secretAccessKeyFile");
+    if (sessionTokenFile !== undefined)
+      throw invalidField("sessionTokenFile", "needs accessKeyIdFile and secretAccessKeyFile");
     return undefined;
   }
   if (accessKeyIdFile === undefined || secretAccessKeyFile === undefined) {

@@ -1,9 +1,18 @@
 /** Copies at the server: in one request, or by parts where it is too large for one or S3 compares only so. */
 import { CopyObjectCommand, UploadPartCopyCommand } from "@aws-sdk/client-s3";
-import type { ObjectCondition, ObjectFacts, PartFacts, RequestHow } from "../../server/objects/contract.ts";
 import { eachAtOnce } from "../../server/objects/at-once.ts";
+import type { ObjectCondition, ObjectFacts, PartFacts, RequestHow } from "../../server/objects/contract.ts";
 import type { Failure } from "./errors.ts";
-import { conditionMeaning, conditionsOf, etagMismatch, factsOf, isAbsent, keyNotFound, metadataOf, quoted } from "./facts.ts";
+import {
+  conditionMeaning,
+  conditionsOf,
+  etagMismatch,
+  factsOf,
+  isAbsent,
+  keyNotFound,
+  metadataOf,
+  quoted,
+} from "./facts.ts";
 import type { Parts } from "./parts.ts";
 import type { How, Requests } from "./requests.ts";
 
@@ -83,7 +92,10 @@ export class Copies {
         sending,
       ),
     );
-    return { ...factsOf(destination, origin.sizeBytes, output.CopyObjectResult ?? {}, dateMs), digests: digest === undefined ? [] : [digest] };
+    return {
+      ...factsOf(destination, origin.sizeBytes, output.CopyObjectResult ?? {}, dateMs),
+      digests: digest === undefined ? [] : [digest],
+    };
   }
 
   async #byParts(
@@ -98,12 +110,16 @@ export class Copies {
       const partBytes = Math.max(sizes.partBytes, Math.ceil(origin.sizeBytes / PARTS_MOST / MIB) * MIB);
       const count = Math.ceil(origin.sizeBytes / partBytes);
       const copied: PartFacts[] = [];
-      await eachAtOnce(PARTS_AT_ONCE, Array.from({ length: count }, (_, index) => index), async (index) => {
-        const startBytes = index * partBytes;
-        const endBytes = Math.min(origin.sizeBytes, startBytes + partBytes);
-        const etag = await this.#part(origin, destination, ref, index + 1, startBytes, endBytes, how);
-        copied[index] = { number: index + 1, sizeBytes: endBytes - startBytes, etag };
-      });
+      await eachAtOnce(
+        PARTS_AT_ONCE,
+        Array.from({ length: count }, (_, index) => index),
+        async (index) => {
+          const startBytes = index * partBytes;
+          const endBytes = Math.min(origin.sizeBytes, startBytes + partBytes);
+          const etag = await this.#part(origin, destination, ref, index + 1, startBytes, endBytes, how);
+          copied[index] = { number: index + 1, sizeBytes: endBytes - startBytes, etag };
+        },
+      );
       const facts = await parts.complete(destination, ref, copied, condition === undefined ? {} : { condition }, how);
       return { ...facts, digests: digest === undefined ? [] : [digest] };
     } catch (error) {
@@ -147,7 +163,9 @@ export class Copies {
   /** 412 without a condition of the destination's is about the source; with one it can be either. */
   #sourceMeaning(origin: Origin, failure: Failure, condition: ObjectCondition | undefined) {
     if (failure.status === 412 && condition === undefined) return etagMismatch(origin.name);
-    return isAbsent(failure) && (condition === undefined || "ifAbsent" in condition) ? keyNotFound(origin.name) : undefined;
+    return isAbsent(failure) && (condition === undefined || "ifAbsent" in condition)
+      ? keyNotFound(origin.name)
+      : undefined;
   }
 
   #source(name: string): string {

@@ -66,9 +66,26 @@ const throttled = new Set([
   "BandwidthLimitExceeded",
   "ServiceUnavailable",
 ]);
-const badKeys = new Set(["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "TokenRefreshRequired"]);
-const full = new Set(["QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage", "NoSpaceLeftOnDevice"]);
-const otherRegion = new Set(["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "TemporaryRedirect"]);
+const badKeys = new Set([
+  "InvalidAccessKeyId",
+  "SignatureDoesNotMatch",
+  "InvalidToken",
+  "ExpiredToken",
+  "TokenRefreshRequired",
+]);
+const full = new Set([
+  "QuotaExceeded",
+  "XMinioStorageFull",
+  "XMinioAdminBucketQuotaExceeded",
+  "InsufficientStorage",
+  "NoSpaceLeftOnDevice",
+]);
+const otherRegion = new Set([
+  "PermanentRedirect",
+  "AuthorizationHeaderMalformed",
+  "IllegalLocationConstraintException",
+  "TemporaryRedirect",
+]);
 
 /** @param operation "PutObject" */
 export async function refusal(error: unknown, operation: string, asked: Asked): Promise<OutriggerError> {
@@ -77,7 +94,8 @@ export async function refusal(error: unknown, operation: string, asked: Asked): 
   const { code, status, headers } = failure;
   const { place, bucket } = asked;
   const text = error instanceof Error ? error.message : String(error);
-  const down = (sentence: string, reason: Reason = "BACKEND_DOWN") => new OutriggerError(reason, sentence, { cause: error });
+  const down = (sentence: string, reason: Reason = "BACKEND_DOWN") =>
+    new OutriggerError(reason, sentence, { cause: error });
 
   if (throttled.has(code) || status === 503 || status === 429) {
     const seconds = Number(headers["retry-after"]);
@@ -95,7 +113,9 @@ export async function refusal(error: unknown, operation: string, asked: Asked): 
     );
   }
   if (badKeys.has(code)) {
-    return down(`${place} does not know the credentials (${code}): correct the access key, its secret or the session token`);
+    return down(
+      `${place} does not know the credentials (${code}): correct the access key, its secret or the session token`,
+    );
   }
   if (code === "RequestTimeTooSkewed" || code === "RequestExpired") {
     return down(`this machine's clock is too far from the one of ${place}${skewOf(headers)}: set it right (NTP)`);
@@ -113,6 +133,10 @@ export async function refusal(error: unknown, operation: string, asked: Asked): 
     );
   }
   if (full.has(code) || status === 507) return down(`${place} is full (${code || status})`, "QUOTA");
+  // Gateways that keep keys as files.
+  if (code === "ObjectParentIsFile" || code === "ExistingObjectIsDirectory") {
+    return down("the key lies below another key, or another key below it: this server has folders", "KEY_CONFLICT");
+  }
   if (code === "KeyTooLongError") return down("the key is too long with --prefix before it", "INVALID_KEY");
   if (code === "InvalidObjectState") {
     return down(`${place} has archived that object: restore it, and take away the lifecycle rule that moved it`);
@@ -120,7 +144,8 @@ export async function refusal(error: unknown, operation: string, asked: Asked): 
   if (/Content-MD5.*Object Lock|object lock/i.test(text) && status === 400) {
     return down(`${place} has an object lock and wants checksums: give --checksums always`);
   }
-  if (status === 501 || code === "NotImplemented") return down(`${place} does not know ${operation} as it was sent (${text})`);
+  if (status === 501 || code === "NotImplemented")
+    return down(`${place} does not know ${operation} as it was sent (${text})`);
   if (status >= 500) return down(`${place} answers ${status}${code === "" ? "" : ` (${code})`}`);
   if (status === 0) return down(await unreachable(code, text, place));
   return down(`${place} refuses ${operation}: ${code} ${text}`.trim());

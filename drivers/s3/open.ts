@@ -46,7 +46,9 @@ export async function openS3Driver(options: S3Options, context: OpenContext): Pr
     });
     const notices = await bucketNotices(new Requests(clients, options.bucket), options.bucket, signal);
     if (!shared && !readOnly) {
-      notices.push("--alone: this must be the only process that writes to the bucket, and nothing but you sees to that");
+      notices.push(
+        "--alone: this must be the only process that writes to the bucket, and nothing but you sees to that",
+      );
     }
     const blob = createObjectBlobDriver(store, {
       storeId,

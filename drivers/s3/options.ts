@@ -23,10 +23,16 @@ export const optionSpecs = {
     default: false,
     doc: "For a server that does not compare and set: this is the only process that writes to the bucket, and you see to that.",
   },
-  partSize: { kind: "bytes", doc: "Parts are at least so large; default 8MiB, and 16MiB where a blob's size is not told." },
+  partSize: {
+    kind: "bytes",
+    doc: "Parts are at least so large; default 8MiB, and 16MiB where a blob's size is not told.",
+  },
   accessKeyIdFile: { kind: "string", doc: "A file that holds the access key id; default: the SDK's usual places." },
   secretAccessKeyFile: { kind: "string", doc: "A file that holds the secret access key." },
-  sessionTokenFile: { kind: "string", doc: "A file that holds the session token that goes with them, if there is one." },
+  sessionTokenFile: {
+    kind: "string",
+    doc: "A file that holds the session token that goes with them, if there is one.",
+  },
   signUrl: { kind: "boolean", default: true, doc: "Offer URLs at which clients read from the bucket (SIGN_URL)." },
   signEndpoint: { kind: "string", doc: "The endpoint as clients reach it, for those URLs; default: --endpoint." },
   requestTimeout: {

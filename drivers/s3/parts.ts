@@ -45,7 +45,13 @@ export class Parts implements PartStore {
     return output.UploadId ?? "";
   }
 
-  async put(name: string, ref: string, number: number, data: readonly Uint8Array[], how: RequestHow): Promise<PartFacts> {
+  async put(
+    name: string,
+    ref: string,
+    number: number,
+    data: readonly Uint8Array[],
+    how: RequestHow,
+  ): Promise<PartFacts> {
     const [first] = data;
     const body = data.length === 1 && first !== undefined ? first : Buffer.concat(data);
     const { output } = await this.#requests.harmless(
@@ -77,9 +83,7 @@ export class Parts implements PartStore {
           { signal, meaning: unknownUpload(name) },
           (client, watched, options) =>
             client.send(
-              watched(
-                new ListPartsCommand({ Bucket: this.#bucket, Key: name, UploadId: ref, PartNumberMarker: from }),
-              ),
+              watched(new ListPartsCommand({ Bucket: this.#bucket, Key: name, UploadId: ref, PartNumberMarker: from })),
               options,
             ),
         );
@@ -119,7 +123,9 @@ export class Parts implements PartStore {
                 Bucket: this.#bucket,
                 Key: name,
                 UploadId: ref,
-                MultipartUpload: { Parts: parts.map(({ number, etag }) => ({ PartNumber: number, ETag: quoted(etag) })) },
+                MultipartUpload: {
+                  Parts: parts.map(({ number, etag }) => ({ PartNumber: number, ETag: quoted(etag) })),
+                },
                 ...conditionsOf(condition),
               }),
             ),
@@ -173,5 +179,7 @@ export class Parts implements PartStore {
 
 function unknownUpload(name: string) {
   return ({ code }: Failure): OutriggerError | undefined =>
-    code === "NoSuchUpload" ? new OutriggerError("UPLOAD_NOT_FOUND", `there is no multipart upload of ${name}`) : undefined;
+    code === "NoSuchUpload"
+      ? new OutriggerError("UPLOAD_NOT_FOUND", `there is no multipart upload of ${name}`)
+      : undefined;
 }

@@ -21,7 +21,8 @@ export async function probe(store: ObjectStore, signal: AbortSignal): Promise<Fo
     const there = await store.put(name, Buffer.from("1"), absent, how);
     if (!(await refused(store.put(name, Buffer.from("2"), absent, how)))) missing.push("PutObject with If-None-Match");
     if (!(await refused(store.put(name, Buffer.from("3"), wrong, how)))) missing.push("PutObject with If-Match");
-    if (!(await refused(completed(store, name, absent, how)))) missing.push("CompleteMultipartUpload with If-None-Match");
+    if (!(await refused(completed(store, name, absent, how))))
+      missing.push("CompleteMultipartUpload with If-None-Match");
     const now = (await store.head(name, signal)) ?? there;
     const copyCompares = await refused(store.copy(now, name, absent, how));
     const deleteCompares = await refused(store.delete(name, wrong.condition, how));
@@ -31,7 +32,12 @@ export async function probe(store: ObjectStore, signal: AbortSignal): Promise<Fo
   }
 }
 
-async function completed(store: ObjectStore, name: string, options: { condition: { ifAbsent: true } }, how: RequestHow) {
+async function completed(
+  store: ObjectStore,
+  name: string,
+  options: { condition: { ifAbsent: true } },
+  how: RequestHow,
+) {
   const ref = await store.parts.begin(name, how);
   try {
     const part = await store.parts.put(name, ref, 1, [Buffer.from("4")], how);
@@ -48,7 +54,10 @@ async function refused(request: Promise<unknown>): Promise<boolean> {
     return false;
   } catch (error) {
     if (hasReason(error, "KEY_EXISTS", "ETAG_MISMATCH")) return true;
-    if (hasReason(error, "BACKEND_DOWN") && /does not know|InvalidArgument|NotImplemented/.test((error as Error).message)) {
+    if (
+      hasReason(error, "BACKEND_DOWN") &&
+      /does not know|InvalidArgument|NotImplemented/.test((error as Error).message)
+    ) {
       return false;
     }
     throw error;

@@ -1,5 +1,5 @@
 /** Heads and reads. */
-import { type GetObjectCommandOutput, GetObjectCommand, HeadObjectCommand } from "@aws-sdk/client-s3";
+import { GetObjectCommand, type GetObjectCommandOutput, HeadObjectCommand } from "@aws-sdk/client-s3";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import type { ObjectBytes, ObjectFacts } from "../../server/objects/contract.ts";
 import { etagMismatch, factsOf, isAbsent, keyNotFound, quoted } from "./facts.ts";
@@ -80,7 +80,10 @@ export class Reads {
   }
 
   #bytesOf(name: string, range: Range, output: GetObjectCommandOutput, leave: AbortController): ObjectBytes {
-    const body = output.Body as AsyncIterable<Buffer> & { on(event: "error", listener: () => void): void; destroy(): void };
+    const body = output.Body as AsyncIterable<Buffer> & {
+      on(event: "error", listener: () => void): void;
+      destroy(): void;
+    };
     // An answer that nobody iterates must not bring the process down when it breaks off.
     body.on("error", () => {});
     const lengthBytes = output.ContentLength ?? 0;
@@ -93,12 +96,19 @@ export class Reads {
     };
     if (startBytes !== range.offsetBytes || lengthBytes > (range.limitBytes ?? lengthBytes)) {
       void cancel();
-      throw new OutriggerError("BACKEND_DOWN", `${this.#requests.asked.place} answers another range than was asked for`);
+      throw new OutriggerError(
+        "BACKEND_DOWN",
+        `${this.#requests.asked.place} answers another range than was asked for`,
+      );
     }
     return { facts, startBytes, lengthBytes, body: this.#pieces(body, lengthBytes, cancel), cancel };
   }
 
-  async *#pieces(body: AsyncIterable<Buffer>, lengthBytes: number, cancel: () => Promise<void>): AsyncIterable<Uint8Array> {
+  async *#pieces(
+    body: AsyncIterable<Buffer>,
+    lengthBytes: number,
+    cancel: () => Promise<void>,
+  ): AsyncIterable<Uint8Array> {
     const { place } = this.#requests.asked;
     let got = 0;
     const pieces = body[Symbol.asyncIterator]();

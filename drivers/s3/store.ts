@@ -80,22 +80,20 @@ async function put(
   const send = condition === undefined ? requests.harmless.bind(requests) : requests.once.bind(requests);
   const Metadata = metadataOf(digest);
   const { output, dateMs } = await conflictRetried(condition, how.signal, (noteConflict) =>
-    send(
-      { ...how, meaning: (failure) => lost(failure) ?? noteConflict(failure) },
-      (client, watched, options) =>
-        client.send(
-          watched(
-            new PutObjectCommand({
-              Bucket: bucket,
-              Key: name,
-              Body: data,
-              ContentLength: data.length,
-              Metadata,
-              ...conditionsOf(condition),
-            }),
-          ),
-          options,
+    send({ ...how, meaning: (failure) => lost(failure) ?? noteConflict(failure) }, (client, watched, options) =>
+      client.send(
+        watched(
+          new PutObjectCommand({
+            Bucket: bucket,
+            Key: name,
+            Body: data,
+            ContentLength: data.length,
+            Metadata,
+            ...conditionsOf(condition),
+          }),
         ),
+        options,
+      ),
     ),
   );
   return factsOf(name, data.length, { ...output, Metadata }, dateMs);
@@ -120,7 +118,10 @@ async function remove(
         },
       },
       (client, watched, options) =>
-        client.send(watched(new DeleteObjectCommand({ Bucket: bucket, Key: name, ...conditionsOf(condition) })), options),
+        client.send(
+          watched(new DeleteObjectCommand({ Bucket: bucket, Key: name, ...conditionsOf(condition) })),
+          options,
+        ),
     );
   } catch (error) {
     if (seen !== absent) throw error;
@@ -131,7 +132,10 @@ async function remove(
 async function signUrl(clients: Clients, bucket: string, name: string, ttlMs: number) {
   const { expiration } = await clients.signing.config.credentials();
   const now = Date.now();
-  const seconds = Math.max(1, Math.floor(Math.min(ttlMs, (expiration?.getTime() ?? Number.POSITIVE_INFINITY) - now) / 1000));
+  const seconds = Math.max(
+    1,
+    Math.floor(Math.min(ttlMs, (expiration?.getTime() ?? Number.POSITIVE_INFINITY) - now) / 1000),
+  );
   const signingDate = new Date(Math.floor(now / 1000) * 1000);
   const url = await getSignedUrl(clients.signing, new GetObjectCommand({ Bucket: bucket, Key: name }), {
     expiresIn: seconds,

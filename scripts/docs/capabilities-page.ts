@@ -28,7 +28,8 @@ const capabilities: Readonly<Record<string, Capability>> = {
   },
   SIGN_URL: {
     stores: ["blob"],
-    promise: "SignUrl gives a URL at which GET and HEAD give exactly the blob's bytes until it expires.",
+    promise:
+      "SignUrl gives a URL at which GET gives exactly the blob's bytes until it expires; HEAD gives their size, or is refused.",
     use: "The registry answers 307 to pulls, where its configuration says `redirect`.",
     without: "SignUrl is UNIMPLEMENTED / CAPABILITY_MISSING; every byte goes through the registry.",
   },

@@ -1,14 +1,12 @@
 /** Everything of a blob store but its uploads: keys are names, and private names are nowhere to be seen. */
 import type { Logger } from "pino";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
-import { isKey } from "../../proto/keys.ts";
-import type { BlobDriver, BlobInfo, CallContext, Condition, PageRequest } from "../contract.ts";
-import { eachAtOnce } from "./at-once.ts";
+import type { BlobDriver, BlobInfo, CallContext, Condition } from "../contract.ts";
 import type { ObjectFacts, ObjectStore, RequestHow } from "./contract.ts";
 import { conditionLost, holds } from "./holds.ts";
-import { AFTER_PRIVATE } from "./names.ts";
+import { listKeys } from "./listing.ts";
+import { statMany } from "./stat.ts";
 
-const HEADS_AT_ONCE = 32;
 /** How often a request with a condition is looked after and repeated when its answer was lost. */
 const LOOKS = 3;
 /** How often a move begins anew when its source was overwritten under it. */
@@ -21,12 +19,11 @@ export function createBlobs(store: ObjectStore, log: Logger): Blobs {
     check: (signal) => store.check(signal),
 
     async stat(keys, { signal }) {
-      const found: (BlobInfo | undefined)[] = [];
-      await eachAtOnce(HEADS_AT_ONCE, keys.entries(), async ([index, key]) => {
-        const facts = await store.head(key, signal);
-        found[index] = facts && infoOf(facts);
+      const found = await statMany(store, keys, signal);
+      return keys.map((key) => {
+        const facts = found.get(key);
+        return facts && infoOf(facts);
       });
-      return keys.map((_, index) => found[index]);
     },
 
     async read(key, range, { signal }) {
@@ -40,7 +37,10 @@ export function createBlobs(store: ObjectStore, log: Logger): Blobs {
       };
     },
 
-    list: (request, { signal }) => listKeys(store, request, signal),
+    async list(request, { signal }) {
+      const { items, more } = await listKeys(store, request, signal);
+      return { items: items.map(infoOf), more };
+    },
 
     delete: (key, call) => store.delete(key, undefined, howOf(call)),
 
@@ -58,35 +58,6 @@ export function infoOf({ name, sizeBytes, etag, modifiedMs, digests }: ObjectFac
 
 export function howOf({ signal, assertInTime }: CallContext): RequestHow {
   return { signal, assertInTime: () => assertInTime() };
-}
-
-/** Names that are no keys are somebody else's, or this driver's own. */
-async function listKeys(store: ObjectStore, request: PageRequest, signal: AbortSignal) {
-  let { startAfter } = request;
-  if (startAfter < AFTER_PRIVATE) startAfter = AFTER_PRIVATE;
-  for (;;) {
-    const { items, more } = await store.list({ ...request, startAfter }, signal);
-    const last = assertAscending(store, items, startAfter);
-    const keys = items.filter(({ name }) => isKey(name) && name.startsWith(request.prefix));
-    if (keys.length > 0 || !more || last === undefined)
-      return { items: keys.map(infoOf), more: more && keys.length > 0 };
-    startAfter = last;
-  }
-}
-
-/** [blob.list.01] A backend that gives a page twice must not make a listing that never ends. */
-function assertAscending(store: ObjectStore, items: readonly ObjectFacts[], startAfter: string): string | undefined {
-  let last = startAfter;
-  for (const { name } of items) {
-    if (name <= last) {
-      throw new OutriggerError(
-        "BACKEND_DOWN",
-        `${store.place} lists ${name} after ${last}: its listing is out of order`,
-      );
-    }
-    last = name;
-  }
-  return items.length === 0 ? undefined : last;
 }
 
 async function put(

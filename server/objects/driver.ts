@@ -27,6 +27,8 @@ export interface ObjectBlobSettings {
   readonly listLagMs?: number;
   /** Test knob. Default 64 MiB. */
   readonly persistStepBytes?: number;
+  /** Test knob: how often a stream looks whether the upload is still its own. Default 3 s. */
+  readonly fenceLookMs?: number;
 }
 
 export interface ObjectBlobDriver extends BlobDriver {

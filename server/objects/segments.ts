@@ -13,6 +13,14 @@ export interface Segment {
   done: boolean;
 }
 
+export interface Reached {
+  readonly change: Partial<UploadState>;
+  /** How many segments it is of. */
+  readonly count: number;
+  /** Tails that parts have taken the place of, also such as no state ever named. */
+  readonly needless: readonly Tail[];
+}
+
 export class Segments {
   #queue: Segment[] = [];
 
@@ -27,8 +35,9 @@ export class Segments {
   }
 
   /** What the state will say of everything that is there. */
-  reached(state: UploadState): { readonly change: Partial<UploadState>; readonly count: number } | undefined {
+  reached(state: UploadState): Reached | undefined {
     let { ranges, tails, persistedBytes, hash } = state;
+    const seen = [...tails];
     let count = 0;
     for (const segment of this.#queue) {
       if (!segment.done) break;
@@ -38,13 +47,16 @@ export class Segments {
         tails = [];
       } else {
         const tail: Tail = { name: what.tail, startBytes, endBytes };
+        seen.push(tail);
         tails = what.merged ? [tail] : [...tails, tail];
       }
       persistedBytes = endBytes;
       hash = segment.hash;
       count++;
     }
-    return count === 0 ? undefined : { change: { ranges, tails, persistedBytes, hash }, count };
+    if (count === 0) return undefined;
+    const needless = seen.filter((tail) => !tails.includes(tail));
+    return { change: { ranges, tails, persistedBytes, hash }, count, needless };
   }
 
   /** The first ones are told. */

@@ -9,17 +9,17 @@ import { invalidField } from "../../proto/keys.ts";
 import type { ObjectStore, PartFacts, RequestHow } from "./contract.ts";
 import { HeldState, untimed } from "./held-state.ts";
 import type { MemoryUser, UploadMemory } from "./memory.ts";
-import { bytesFolder, stagedName, tailName } from "./names.ts";
+import { bytesFolder, tailName } from "./names.ts";
+import { PartPuts, type WrittenTail } from "./part-puts.ts";
 import type { ResumableHash } from "./saved-hash.ts";
-import { type Segment, Segments } from "./segments.ts";
+import type { Segment } from "./segments.ts";
 import { type Ending, partsEnd, type Tail, type UploadState } from "./state.ts";
+import { StateSaver } from "./state-saver.ts";
 import { readTails } from "./tails.ts";
 
 const MIB = 1024 * 1024;
 /** Of one upload. */
 const PARTS_AT_ONCE = 4;
-/** Part numbers that a save gives to the stream beyond those that it uses already. */
-const RESERVE = 12;
 const SAVE_EVERY_BYTES = 16 * MIB;
 /** Use that nothing else tells of. */
 const TOUCH_EVERY_MS = 60_000;
@@ -34,20 +34,13 @@ export interface WriterParts {
   readonly persistStepBytes: number;
 }
 
-interface WrittenTail {
-  readonly tail: Tail;
-  readonly written: Promise<void>;
-}
-
 export class UploadWriter implements MemoryUser {
   readonly held: HeldState;
   /** Of all that was written; absent where its saved state cannot be read by this release. */
   readonly hash: ResumableHash | undefined;
-  /** Of the parts that this stream has put. */
-  readonly known = new Map<number, PartFacts>();
   readonly #parts: WriterParts;
-  readonly #key: string | undefined;
-  readonly #segments = new Segments();
+  readonly #saver: StateSaver;
+  readonly #puts: PartPuts;
   #receivedBytes: number;
   /** Where the part begins that is being filled. */
   #partStart: number;
@@ -55,16 +48,8 @@ export class UploadWriter implements MemoryUser {
   #fillingBytes = 0;
   /** What the part being filled begins with: in the backend already, or on its way. */
   #tails: WrittenTail[];
-  #nextNumber: number;
-  #begun: Promise<NonNullable<UploadState["assembly"]>> | undefined;
-  #assembly: UploadState["assembly"];
   readonly #inFlight = new Set<Promise<void>>();
   #partsInFlight = 0;
-  readonly #background = new Set<Promise<void>>();
-  #running: Promise<void> = Promise.resolve();
-  #queued: Promise<void> | undefined;
-  /** Nothing is in flight: the next stream may begin right after what this one has used. */
-  #tight = false;
   /** A commit is under way: nothing else may change the state. */
   #ending = false;
   #failure: { readonly error: unknown } | undefined;
@@ -73,16 +58,22 @@ export class UploadWriter implements MemoryUser {
   /** @param key where it will probably be committed */
   constructor(parts: WriterParts, held: HeldState, hash: ResumableHash | undefined, key: string | undefined) {
     const { state } = held;
+    const { store, memory, log } = parts;
     this.held = held;
     this.hash = hash;
     this.#parts = parts;
-    this.#key = key;
     this.#receivedBytes = state.persistedBytes;
     this.#partStart = state.sealed ? state.persistedBytes : partsEnd(state);
     this.#tails = state.tails.map((tail) => ({ tail, written: Promise.resolve() }));
-    this.#nextNumber = state.reservedTo + 1;
-    this.#assembly = state.assembly;
-    parts.memory.enter(this);
+    this.#saver = new StateSaver({
+      store,
+      log,
+      held,
+      onSaved: () => this.#changed(),
+      onFailure: (error) => this.fail(error),
+    });
+    this.#puts = new PartPuts({ store, memory, held, saver: this.#saver, key }, this);
+    memory.enter(this);
   }
 
   get receivedBytes(): number {
@@ -98,7 +89,12 @@ export class UploadWriter implements MemoryUser {
   }
 
   get assembly(): UploadState["assembly"] {
-    return this.#assembly;
+    return this.#saver.assembly;
+  }
+
+  /** Of the parts that this stream has put. */
+  get known(): ReadonlyMap<number, PartFacts> {
+    return this.#puts.known;
   }
 
   get spillableBytes(): number {
@@ -128,10 +124,10 @@ export class UploadWriter implements MemoryUser {
     } finally {
       memory.release(data.length - at);
     }
-    if (clock.now() - this.held.state.usedMs > TOUCH_EVERY_MS) this.#note(this.#save());
-    const isBehind = () => this.#receivedBytes - this.persistedBytes >= persistStepBytes && this.#segments.pending;
+    if (clock.now() - this.held.state.usedMs > TOUCH_EVERY_MS) this.#saver.note(this.#saver.save());
+    const isBehind = () => this.#receivedBytes - this.persistedBytes >= persistStepBytes && this.#saver.pending;
     while (this.#failure === undefined && (this.#partsInFlight >= PARTS_AT_ONCE || isBehind())) {
-      if (isBehind()) this.#saveWhatIsThere(0);
+      if (isBehind()) this.#saver.saveBeyond(0);
       await this.#change();
     }
     this.assertUsable();
@@ -149,14 +145,9 @@ export class UploadWriter implements MemoryUser {
   async flush(): Promise<void> {
     this.#writeTail();
     await this.settled();
-    this.#tight = true;
-    try {
-      while (this.persistedBytes !== this.#receivedBytes) {
-        await this.#save();
-        this.assertUsable();
-      }
-    } finally {
-      this.#tight = false;
+    while (this.persistedBytes !== this.#receivedBytes) {
+      await this.#saver.saveQuietly();
+      this.assertUsable();
     }
     if (this.#tails.length >= MOST_TAILS) await this.#mergeTails();
   }
@@ -172,27 +163,6 @@ export class UploadWriter implements MemoryUser {
     if (this.spillableBytes > 0) this.#writeTail();
   }
 
-  #writeTail(): void {
-    if (this.#fillingBytes === 0) return;
-    const [pieces, bytes] = this.#takeFilling();
-    const startBytes = this.#receivedBytes - bytes;
-    const tail: Tail = {
-      name: this.#tailName(startBytes, this.#receivedBytes),
-      startBytes,
-      endBytes: this.#receivedBytes,
-    };
-    const segment = this.#segments.add({
-      what: { tail: tail.name, merged: false },
-      startBytes,
-      endBytes: tail.endBytes,
-      hash: this.hash?.save(),
-    });
-    this.#parts.memory.leaving(bytes);
-    const written = this.#putTail(tail.name, pieces, bytes).then(() => this.#arrived(segment));
-    this.#tails.push({ tail, written });
-    this.#track(written);
-  }
-
   /** All bytes, where no part holds any of them and they are all in memory. `left` must be called. */
   dataInHand(): { readonly data: Buffer; left(): void } | undefined {
     const bytes = this.#fillingBytes;
@@ -200,15 +170,15 @@ export class UploadWriter implements MemoryUser {
     return { data: Buffer.concat(this.#filling), left: () => this.#parts.memory.release(bytes) };
   }
 
-  /** The commit was refused, and the upload goes on. */
-  goOn(): void {
-    this.#ending = false;
-  }
-
   /** Nothing changes the state any more until `goOn`, and nothing is on its way once this resolves. */
   async stop(): Promise<void> {
     this.#ending = true;
     await this.settled();
+  }
+
+  /** The commit was refused, and the upload goes on. */
+  goOn(): void {
+    this.#ending = false;
   }
 
   /**
@@ -225,44 +195,31 @@ export class UploadWriter implements MemoryUser {
       ...(this.hash === undefined ? {} : { hash: this.hash.save() }),
     };
     if (!this.hasParts || this.#receivedBytes === this.#partStart) return ending;
-    const startBytes = this.#partStart;
-    const { memory } = this.#parts;
-    let taken = 0;
-    // Whoever waits for memory holds none.
-    if (this.#tails.length > 0) await this.flush();
     const number = this.#takeNumber();
+    await this.#putLast(number);
+    return { ...ending, last: { number, startBytes: this.#partStart, endBytes: this.#receivedBytes } };
+  }
+
+  async #putLast(number: number): Promise<void> {
+    // Kept: where the commit turns out not to be possible the upload goes on with them.
+    if (this.#tails.length === 0) return this.#puts.put(number, [...this.#filling]);
+    const { memory, store } = this.#parts;
+    // Whoever waits for memory holds none.
+    await this.flush();
+    const bytes = this.#receivedBytes - this.#partStart;
+    await memory.take(this, bytes);
     try {
-      let data: Uint8Array[];
-      if (this.#tails.length > 0) {
-        const wanted = this.#receivedBytes - startBytes;
-        await memory.take(this, wanted);
-        taken = wanted;
-        data = await readTails(
-          this.#parts.store,
-          this.#tails.map(({ tail }) => tail),
-        );
-      } else {
-        // Kept: where the commit turns out not to be possible the upload goes on with them.
-        data = [...this.#filling];
-      }
-      await this.#putPart(number, data);
+      const tails = this.#tails.map(({ tail }) => tail);
+      await this.#puts.put(number, await readTails(store, tails));
     } finally {
-      memory.release(taken);
+      memory.release(bytes);
     }
-    return { ...ending, last: { number, startBytes, endBytes: this.#receivedBytes } };
   }
 
   /** Saves with more. @throws TOO_LATE before anything was sent: the upload is as it was; UPLOAD_FENCED */
   async swap(change: Partial<UploadState>, how: RequestHow): Promise<void> {
-    for (let running: unknown; running !== this.#running || this.#queued !== undefined; ) {
-      running = this.#running;
-      await this.#queued;
-      await running;
-    }
     this.assertUsable();
-    const work = this.#write(change, how);
-    this.#running = work.catch(() => {});
-    await work;
+    await this.#saver.swap(change, how);
   }
 
   /** What is in memory is not needed any more. */
@@ -274,193 +231,80 @@ export class UploadWriter implements MemoryUser {
 
   /** Waits for what is on its way, and takes away what this stream left and the state does not name. */
   async close(): Promise<void> {
-    this.#fail(new Error("the upload was closed"));
-    await Promise.allSettled([...this.#inFlight, this.#queued, this.#running]);
-    if (hasReason(this.#failure?.error, "UPLOAD_FENCED")) await this.#takeAwayUnnamed();
-    await Promise.allSettled(this.#background);
+    this.fail(new Error("the upload was closed"));
+    await Promise.allSettled(this.#inFlight);
+    await this.#saver.settle();
+    if (!hasReason(this.#failure?.error, "UPLOAD_FENCED")) return;
+    await this.#takeAwayUnnamed();
+    await this.#saver.settle();
+  }
+
+  fail(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = { error };
+    this.#saver.stop();
+    const [, bytes] = this.#takeFilling();
+    this.#parts.memory.leave(this, error);
+    this.#parts.memory.release(bytes);
+    this.#changed();
+  }
+
+  #writeTail(): void {
+    if (this.#fillingBytes === 0) return;
+    const [pieces, bytes] = this.#takeFilling();
+    const endBytes = this.#receivedBytes;
+    const tail: Tail = { name: this.#tailName(endBytes - bytes, endBytes), startBytes: endBytes - bytes, endBytes };
+    const segment = this.#saver.add({
+      what: { tail: tail.name, merged: false },
+      startBytes: tail.startBytes,
+      endBytes,
+      hash: this.hash?.save(),
+    });
+    this.#parts.memory.leaving(bytes);
+    const written = this.#puts.putTail(tail.name, pieces, bytes).then(() => this.#arrived(segment, 0));
+    this.#tails.push({ tail, written });
+    this.#track(written);
   }
 
   #seal(): void {
     const number = this.#takeNumber();
-    const [pieces, bytes] = this.#takeFilling();
+    const [pieces, piecesBytes] = this.#takeFilling();
     const tails = this.#tails;
     this.#tails = [];
-    const segment = this.#segments.add({
-      what: { part: number },
-      startBytes: this.#partStart,
-      endBytes: this.#receivedBytes,
-      hash: this.hash?.save(),
-    });
-    this.#partStart = this.#receivedBytes;
+    const startBytes = this.#partStart;
+    const endBytes = this.#receivedBytes;
+    const segment = this.#saver.add({ what: { part: number }, startBytes, endBytes, hash: this.hash?.save() });
+    this.#partStart = endBytes;
     this.#partsInFlight++;
-    this.#parts.memory.leaving(bytes);
+    this.#parts.memory.leaving(piecesBytes);
+    const spillName = this.#tailName(endBytes - piecesBytes, endBytes);
+    const put = this.#puts.putWhole({ number, startBytes, endBytes, tails, pieces, piecesBytes, spillName });
+    const saveBytes = Math.min(SAVE_EVERY_BYTES, this.#parts.persistStepBytes / 4);
     this.#track(
-      this.#wholePart(segment, number, tails, pieces, bytes).finally(() => {
-        this.#partsInFlight--;
-      }),
+      put
+        .then(() => this.#arrived(segment, saveBytes))
+        .finally(() => {
+          this.#partsInFlight--;
+        }),
     );
-  }
-
-  async #wholePart(
-    segment: Segment,
-    number: number,
-    tails: readonly WrittenTail[],
-    pieces: Uint8Array[],
-    piecesBytes: number,
-  ): Promise<void> {
-    const { memory, store } = this.#parts;
-    let leaving = piecesBytes;
-    let spilled: Tail | undefined;
-    try {
-      let data = pieces;
-      if (tails.length > 0) {
-        await Promise.all(tails.map(({ written }) => written));
-        const before = tails.map(({ tail }) => tail);
-        const tailBytes = segment.endBytes - segment.startBytes - piecesBytes;
-        if (memory.tryTake(tailBytes)) {
-          memory.leaving(tailBytes);
-          leaving += tailBytes;
-          data = [...(await readTails(store, before)), ...pieces];
-        } else {
-          // Whoever waits for memory holds none.
-          const startBytes = segment.endBytes - piecesBytes;
-          const name = this.#tailName(startBytes, segment.endBytes);
-          spilled = { name, startBytes, endBytes: segment.endBytes };
-          leaving = 0;
-          if (piecesBytes > 0) await this.#putTail(name, pieces, piecesBytes);
-          const wanted = segment.endBytes - segment.startBytes;
-          await memory.take(this, wanted);
-          memory.leaving(wanted);
-          leaving = wanted;
-          data = await readTails(store, piecesBytes > 0 ? [...before, spilled] : before);
-        }
-      }
-      await this.#putPart(number, data);
-    } finally {
-      memory.left(leaving);
-    }
-    if (spilled !== undefined) this.#discard([spilled]);
-    this.#arrived(segment);
-  }
-
-  async #putPart(number: number, data: readonly Uint8Array[]): Promise<void> {
-    while (number > this.held.state.reservedTo) {
-      await this.#save();
-      this.assertUsable();
-    }
-    const { name, ref } = await this.#begin();
-    const facts = await this.#parts.store.parts.put(name, ref, number, data, untimed);
-    this.known.set(number, facts);
-  }
-
-  #begin(): Promise<NonNullable<UploadState["assembly"]>> {
-    this.#begun ??= this.#assembly === undefined ? this.#beginAnew() : Promise.resolve(this.#assembly);
-    return this.#begun;
-  }
-
-  async #beginAnew(): Promise<NonNullable<UploadState["assembly"]>> {
-    const { parts } = this.#parts.store;
-    const direct = parts.direct && this.#key !== undefined;
-    const name = direct ? (this.#key as string) : stagedName(this.held.uploadId, this.held.state.incarnation);
-    const ref = await parts.begin(name, untimed);
-    this.#assembly = { name, ref, direct };
-    return this.#assembly;
-  }
-
-  /** Frees the pieces' memory, whatever comes of it. */
-  async #putTail(name: string, pieces: Uint8Array[], bytes: number): Promise<void> {
-    try {
-      const data = Buffer.concat(pieces.splice(0));
-      await this.#parts.store.put(name, data, {}, untimed);
-    } finally {
-      this.#parts.memory.left(bytes);
-    }
   }
 
   async #mergeTails(): Promise<void> {
-    const { memory, store } = this.#parts;
     const startBytes = this.#partStart;
-    const bytes = this.#receivedBytes - startBytes;
-    const tail: Tail = {
-      name: `${this.#tailName(startBytes, this.#receivedBytes)}-merged`,
-      startBytes,
-      endBytes: this.#receivedBytes,
-    };
-    await memory.take(this, bytes);
-    memory.leaving(bytes);
-    const pieces = readTails(
-      store,
-      this.#tails.map((one) => one.tail),
-    ).catch((error) => {
-      memory.left(bytes);
-      throw error;
-    });
-    await this.#putTail(tail.name, await pieces, bytes);
-    const segment = this.#segments.add({
-      what: { tail: tail.name, merged: true },
-      startBytes,
-      endBytes: tail.endBytes,
-      hash: this.hash?.save(),
-    });
-    segment.done = true;
-    this.#tails = [{ tail, written: Promise.resolve() }];
-    this.#tight = true;
-    await this.#save();
-    this.#tight = false;
+    const endBytes = this.#receivedBytes;
+    const tails = this.#tails.map(({ tail }) => tail);
+    const name = `${this.#tailName(startBytes, endBytes)}-merged`;
+    await this.#puts.mergeTails(name, tails, endBytes - startBytes);
+    const hash = this.hash?.save();
+    this.#saver.add({ what: { tail: name, merged: true }, startBytes, endBytes, hash }).done = true;
+    this.#tails = [{ tail: { name, startBytes, endBytes }, written: Promise.resolve() }];
+    await this.#saver.saveQuietly();
     this.assertUsable();
   }
 
-  #arrived(segment: Segment): void {
+  #arrived(segment: Segment, saveBytes: number): void {
     segment.done = true;
-    if (this.#ending) return;
-    this.#saveWhatIsThere("part" in segment.what ? Math.min(SAVE_EVERY_BYTES, this.#parts.persistStepBytes / 4) : 0);
-  }
-
-  #saveWhatIsThere(leastBytes: number): void {
-    const reached = this.#segments.reached(this.held.state)?.change.persistedBytes;
-    if (reached !== undefined && reached - this.persistedBytes >= leastBytes) this.#note(this.#save());
-  }
-
-  /** One more save after the one under way: shared by all who want it. Never rejects: a failure is the upload's. */
-  #save(): Promise<void> {
-    this.#queued ??= this.#running.then(() => {
-      this.#queued = undefined;
-      this.#running =
-        this.#failure === undefined ? this.#write({}, untimed).catch((error) => this.#fail(error)) : Promise.resolve();
-      return this.#running;
-    });
-    return this.#queued;
-  }
-
-  async #write(more: Partial<UploadState>, how: RequestHow): Promise<void> {
-    const { state } = this.held;
-    const reached = this.#segments.reached(state);
-    const used = this.#nextNumber - 1;
-    await this.held.swap(
-      {
-        ...reached?.change,
-        quiet: this.#tight,
-        reservedTo: this.#tight ? used : used + RESERVE,
-        ...(this.#assembly === undefined ? {} : { assembly: this.#assembly }),
-        ...more,
-      },
-      how,
-    );
-    this.#segments.drop(reached?.count ?? 0);
-    const named = new Set(this.held.state.tails.map(({ name }) => name));
-    this.#discard(state.tails.filter(({ name }) => !named.has(name)));
-    this.#changed();
-  }
-
-  #discard(tails: readonly Tail[]): void {
-    const { store, log } = this.#parts;
-    for (const { name } of tails) {
-      this.#note(
-        store
-          .delete(name, undefined, untimed)
-          .catch((err) => log.warn({ err, name }, "a tail that is not needed any more could not be taken away")),
-      );
-    }
+    if (!this.#ending) this.#saver.saveBeyond(saveBytes);
   }
 
   /** Nobody else would find them but the sweep. What the state names now may be this stream's: its answer was lost. */
@@ -471,8 +315,8 @@ export class UploadWriter implements MemoryUser {
       const now = (await HeldState.load(store, clock, uploadId, untimed.signal))?.state;
       if (now?.token === state.token) return;
       const named = new Set(now?.tails.map(({ name }) => name));
-      this.#discard(this.#tails.map(({ tail }) => tail).filter(({ name }) => !named.has(name)));
-      const begun = this.#assembly;
+      this.#saver.discard(this.#tails.map(({ tail }) => tail).filter(({ name }) => !named.has(name)));
+      const begun = this.#saver.assembly;
       if (begun !== undefined && now?.assembly?.ref !== begun.ref) {
         await store.parts.abandon(begun.name, begun.ref, untimed);
       }
@@ -482,17 +326,12 @@ export class UploadWriter implements MemoryUser {
   }
 
   #takeNumber(): number {
-    const number = this.#nextNumber;
-    if (number > this.#parts.store.parts.limits.mostParts) {
-      const error = invalidField(
-        "chunk.data",
-        `the upload has used all of its ${number - 1} parts of ${this.held.state.partBytes} bytes: tell its size when it is opened, or make parts larger`,
-      );
-      this.#fail(error);
+    try {
+      return this.#saver.takeNumber();
+    } catch (error) {
+      this.fail(error);
       throw error;
     }
-    this.#nextNumber++;
-    return number;
   }
 
   #takeFilling(): [Uint8Array[], number] {
@@ -509,26 +348,12 @@ export class UploadWriter implements MemoryUser {
 
   #track(work: Promise<void>): void {
     const tracked: Promise<void> = work
-      .catch((error) => this.#fail(error))
+      .catch((error) => this.fail(error))
       .finally(() => {
         this.#inFlight.delete(tracked);
         this.#changed();
       });
     this.#inFlight.add(tracked);
-  }
-
-  #note(work: Promise<void>): void {
-    const noted: Promise<void> = work.finally(() => this.#background.delete(noted));
-    this.#background.add(noted);
-  }
-
-  #fail(error: unknown): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = { error };
-    const [, bytes] = this.#takeFilling();
-    this.#parts.memory.leave(this, error);
-    this.#parts.memory.release(bytes);
-    this.#changed();
   }
 
   #change(): Promise<void> {

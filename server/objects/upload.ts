@@ -7,6 +7,7 @@ import { howOf, infoOf } from "./blobs.ts";
 import type { Cleaning } from "./cleaning.ts";
 import type { Commits, Known } from "./commits.ts";
 import type { ObjectStore, RequestHow } from "./contract.ts";
+import type { FenceWatch } from "./fence-watch.ts";
 import { untimed } from "./held-state.ts";
 import { conditionLost } from "./holds.ts";
 import { stagedName } from "./names.ts";
@@ -20,6 +21,7 @@ export class ObjectUpload implements Upload {
   readonly #writer: UploadWriter;
   readonly #commits: Commits;
   readonly #cleaning: Cleaning;
+  readonly #watch: FenceWatch;
   readonly #onClose: () => void;
 
   constructor(parts: {
@@ -27,13 +29,20 @@ export class ObjectUpload implements Upload {
     readonly writer: UploadWriter;
     readonly commits: Commits;
     readonly cleaning: Cleaning;
+    readonly watch: FenceWatch;
     readonly onClose: () => void;
   }) {
     this.#store = parts.store;
     this.#writer = parts.writer;
     this.#commits = parts.commits;
     this.#cleaning = parts.cleaning;
+    this.#watch = parts.watch;
     this.#onClose = parts.onClose;
+    this.lost.addEventListener("abort", () => this.#writer.fail(this.lost.reason), { once: true });
+  }
+
+  get lost(): AbortSignal {
+    return this.#watch.lost;
   }
 
   get persistedBytes(): number {
@@ -100,6 +109,8 @@ export class ObjectUpload implements Upload {
 
   async commit(commit: Commit, call: CallContext): Promise<BlobInfo> {
     const how = howOf(call);
+    // From here on what is written to the state tells as much.
+    this.#watch.stop();
     const info = commit.keep ? await this.#keep(commit, how) : await this.#place(commit, call.notAfterMs, how);
     await this.#close();
     return info;
@@ -164,6 +175,7 @@ export class ObjectUpload implements Upload {
   }
 
   async #close(): Promise<void> {
+    this.#watch.stop();
     this.#onClose();
     await this.#writer.close();
   }

@@ -8,6 +8,7 @@ import { Cleaning } from "./cleaning.ts";
 import { Commits } from "./commits.ts";
 import type { ObjectStore } from "./contract.ts";
 import type { ObjectBlobSettings } from "./driver.ts";
+import { FenceWatch } from "./fence-watch.ts";
 import { HeldState } from "./held-state.ts";
 import { UploadMemory } from "./memory.ts";
 import { stateName, UPLOADS } from "./names.ts";
@@ -21,6 +22,7 @@ import { UploadWriter } from "./upload-writer.ts";
 type OpenOptions = Parameters<BlobDriver["open"]>[1];
 
 const LOADS_AT_ONCE = 16;
+const FENCE_LOOK_MS = 3_000;
 
 export class ObjectUploads {
   readonly memory: UploadMemory;
@@ -132,6 +134,7 @@ export class ObjectUploads {
       writer,
       commits: this.#commits,
       cleaning: this.#cleaning,
+      watch: new FenceWatch(held, clock, this.#settings.fenceLookMs ?? FENCE_LOOK_MS),
       onClose: () => this.#opened.delete(upload),
     });
     this.#opened.add(upload);

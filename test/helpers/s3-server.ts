@@ -37,7 +37,15 @@ export async function startS3Server(scope: Scope, options: S3ServerOptions = {})
       launch(
         "versitygw",
         tool("versitygw"),
-        ["--port", address, "--quiet", ...(options.flags ?? []), "posix", ...(options.backendFlags?.(folder) ?? []), folder],
+        [
+          "--port",
+          address,
+          "--quiet",
+          ...(options.flags ?? []),
+          "posix",
+          ...(options.backendFlags?.(folder) ?? []),
+          folder,
+        ],
         { env: { ROOT_ACCESS_KEY: accessKey, ROOT_SECRET_KEY: secretKey } },
       ),
     );

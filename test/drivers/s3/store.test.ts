@@ -2,12 +2,12 @@
 import { createClients } from "../../../drivers/s3/client.ts";
 import { optionSpecs, type S3Options } from "../../../drivers/s3/options.ts";
 import { createS3Store } from "../../../drivers/s3/store.ts";
-import { readOptions } from "../../../server/option-values.ts";
 import type { ObjectFacts, ObjectStore } from "../../../server/objects/contract.ts";
 import { prefixed } from "../../../server/objects/prefixed.ts";
+import { readOptions } from "../../../server/option-values.ts";
 import { objectStoreSuite } from "../../helpers/object-store-suite.ts";
 import type { Scope } from "../../helpers/processes.ts";
-import { accessKey, startS3Server, secretKey } from "../../helpers/s3-server.ts";
+import { accessKey, secretKey, startS3Server } from "../../helpers/s3-server.ts";
 import { missing } from "../../helpers/tools.ts";
 import { bucketOf } from "./s3.ts";
 
@@ -26,11 +26,7 @@ for (const [name, prefix, copySizes] of [
     async (scope: Scope) => {
       const server = await startS3Server(scope);
       const { bucket } = bucketOf(server);
-      const options = readOptions(
-        optionSpecs,
-        ["--bucket", bucket, "--endpoint", server.endpoint],
-        {},
-      ) as S3Options;
+      const options = readOptions(optionSpecs, ["--bucket", bucket, "--endpoint", server.endpoint], {}) as S3Options;
       const open = () =>
         aboutTime(
           prefixed(

@@ -70,6 +70,8 @@ export class ObjectsRig {
       log: silent,
       partBytes: PART,
       persistStepBytes: 6 * PART,
+      // Never, with this clock: its requests would be others each time.
+      fenceLookMs: 100_000,
       ...this.#settings,
     });
     return { store, driver };

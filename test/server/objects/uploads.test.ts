@@ -190,6 +190,24 @@ describe("uploads over an object store", () => {
     }
   });
 
+  it("looks at many keys at once, by the listing where they lie close together", async () => {
+    const rig = new ObjectsRig();
+    const { driver, store } = rig.replica();
+    const there = Array.from({ length: 300 }, (_, index) => `k/${(index * 7919) % 10_007}`);
+    for (const key of there) await driver.put?.(key, Buffer.from(key), undefined, call);
+    const close = [...there, ...there.map((key) => `${key}-absent`), "k/1", "0", "z"];
+    const sparse = Array.from({ length: 60 }, (_, index) => `${String.fromCharCode(65 + (index % 26))}/${index}`);
+    for (const keys of [close, sparse, close.slice(0, 5), [...sparse, ...close]]) {
+      const before = store.seen.length;
+      const infos = await driver.stat(keys, call);
+      assert.deepEqual(
+        infos.map((info) => info?.sizeBytes),
+        keys.map((key) => (there.includes(key) ? key.length : undefined)),
+      );
+      assert.ok(store.seen.length - before < 60, `${store.seen.length - before} requests`);
+    }
+  });
+
   it("tells how long an upload was idle, whichever replica is asked", async () => {
     const rig = new ObjectsRig();
     await rig.replica().driver.open("u", open, call);

@@ -166,7 +166,7 @@ type BlobServiceClient interface {
 	// Capability SIGN_URL: a URL at which a client may GET the blob.
 	//
 	// MUST [blob.signurl.01] Without the capability: UNIMPLEMENTED / CAPABILITY_MISSING.
-	// MUST [blob.signurl.02] GET and HEAD at the URL give exactly the blob's bytes until it expires.
+	// MUST [blob.signurl.02] GET at the URL gives exactly the blob's bytes until it expires; HEAD gives their size, or is refused.
 	SignUrl(ctx context.Context, in *SignUrlRequest, opts ...grpc.CallOption) (*SignUrlResponse, error)
 	// Capability LOCAL_FILE: where a committed blob lies, for a core that sees the same folder.
 	//
@@ -455,7 +455,7 @@ type BlobServiceServer interface {
 	// Capability SIGN_URL: a URL at which a client may GET the blob.
 	//
 	// MUST [blob.signurl.01] Without the capability: UNIMPLEMENTED / CAPABILITY_MISSING.
-	// MUST [blob.signurl.02] GET and HEAD at the URL give exactly the blob's bytes until it expires.
+	// MUST [blob.signurl.02] GET at the URL gives exactly the blob's bytes until it expires; HEAD gives their size, or is refused.
 	SignUrl(context.Context, *SignUrlRequest) (*SignUrlResponse, error)
 	// Capability LOCAL_FILE: where a committed blob lies, for a core that sees the same folder.
 	//

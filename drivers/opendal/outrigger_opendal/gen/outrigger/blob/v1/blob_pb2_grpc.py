@@ -274,7 +274,7 @@ class BlobServiceServicer:
         """Capability SIGN_URL: a URL at which a client may GET the blob.
 
         MUST [blob.signurl.01] Without the capability: UNIMPLEMENTED / CAPABILITY_MISSING.
-        MUST [blob.signurl.02] GET and HEAD at the URL give exactly the blob's bytes until it expires.
+        MUST [blob.signurl.02] GET at the URL gives exactly the blob's bytes until it expires; HEAD gives their size, or is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
