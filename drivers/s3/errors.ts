@@ -68,6 +68,8 @@ const throttled = new Set([
 ]);
 const badKeys = new Set([
   "InvalidAccessKeyId",
+  // versitygw's.
+  "XAdminUserNotFound",
   "SignatureDoesNotMatch",
   "InvalidToken",
   "ExpiredToken",

@@ -11,7 +11,7 @@ describe("the s3 driver under the conformance kit", { skip: missing("versitygw",
   const scope = new Scope();
   after(scope.close);
 
-  it("passes: lasting, for any number of processes", { timeout: 500_000 }, async () => {
+  it("passes: lasting, for any number of processes", { timeout: 900_000 }, async () => {
     const { env } = await s3Store(await startS3Server(scope));
     const result = await runKit(scope, { addresses: [], start: [startCommand(), startCommand()], env });
     assert.equal(result.driver?.name, "io.outrigger.s3");

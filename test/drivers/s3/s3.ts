@@ -1,8 +1,10 @@
 /** The s3 driver as a process, on versitygw. */
+import { shellCommand } from "../../helpers/compiled.ts";
+import type { Content } from "../../helpers/oci.ts";
 import { type DriverOptions, type DriverProcess, runOutrigger, startDriver } from "../../helpers/outrigger.ts";
 import type { Scope } from "../../helpers/processes.ts";
+import type { RegistryClient } from "../../helpers/registry-client.ts";
 import { accessKey, type S3Server, secretKey } from "../../helpers/s3-server.ts";
-import { repository } from "../../helpers/tools.ts";
 
 /** A bucket that the driver can be started on, any number of times. */
 export interface S3Bucket {
@@ -39,7 +41,7 @@ export async function s3Store(server: S3Server, endpoint = server.endpoint): Pro
 
 /** One shell command that starts the driver, for the kit's --start. */
 export function startCommand(): string {
-  return `exec "${process.execPath}" --import tsx "${repository}cli/main.ts" driver s3`;
+  return `exec ${shellCommand("driver", "s3")}`;
 }
 
 export function startS3(
@@ -48,4 +50,14 @@ export function startS3(
   options: Pick<DriverOptions, "address" | "flags"> = {},
 ): Promise<DriverProcess> {
   return startDriver(scope, { driver: "s3", env: store.env, ...options });
+}
+
+/** As docker and most others push: POST, PATCH with the bytes, PUT with the digest. */
+export async function pushByPatch(client: RegistryClient, repository: string, content: Content): Promise<void> {
+  const patched = await client.expect(202, "PATCH", await client.startUpload(repository), {
+    headers: { "content-type": "application/octet-stream" },
+    body: content.read(),
+  });
+  const location = String(patched.headers["location"]);
+  await client.expect(201, "PUT", `${location}${location.includes("?") ? "&" : "?"}digest=${content.digest}`);
 }
