@@ -10,6 +10,6 @@ export const drivers: Readonly<Record<string, () => Promise<DriverModule>>> = {
   memory: async () => (await import("../drivers/memory/index.ts")).driverModule,
   mirror: async () => (await import("../drivers/mirror/index.ts")).driverModule,
   redis: async () => (await import("../drivers/redis/index.ts")).driverModule,
-  shard: async () => (await import("../drivers/shard/index.ts")).driverModule,
   s3: async () => (await import("../drivers/s3/index.ts")).driverModule,
+  shard: async () => (await import("../drivers/shard/index.ts")).driverModule,
 };
