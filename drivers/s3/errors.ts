@@ -99,7 +99,8 @@ export async function refusal(error: unknown, operation: string, asked: Asked): 
   const down = (sentence: string, reason: Reason = "BACKEND_DOWN") =>
     new OutriggerError(reason, sentence, { cause: error });
 
-  if (throttled.has(code) || status === 503 || status === 429) {
+  // The SDK takes a 200 that holds an error for a 503.
+  if (throttled.has(code) || status === 429 || (status === 503 && code !== "InternalError")) {
     const seconds = Number(headers["retry-after"]);
     return new OutriggerError("THROTTLED", `${place} asks for a slower pace (${code || status})`, {
       cause: error,
@@ -148,7 +149,11 @@ export async function refusal(error: unknown, operation: string, asked: Asked): 
   }
   if (status === 501 || code === "NotImplemented")
     return down(`${place} does not know ${operation} as it was sent (${text})`);
-  if (status >= 500) return down(`${place} answers ${status}${code === "" ? "" : ` (${code})`}`);
+  // Of a listing, which any server of the kind can give or refuse in words.
+  if (operation === "ListObjectsV2" && (status === 404 || status === 405)) {
+    return down(`what answers at ${place} is no S3: correct --endpoint`);
+  }
+  if (status >= 500) return down(`${place} answers ${code === "InternalError" ? code : `${status} ${code}`.trim()}`);
   if (status === 0) return down(await unreachable(code, text, place));
   return down(`${place} refuses ${operation}: ${code} ${text}`.trim());
 }
@@ -159,7 +164,7 @@ async function unreachable(code: string, text: string, place: string): Promise<s
     case "EAI_AGAIN":
       return `${place} has no known name: correct --endpoint or --region`;
     case "ECONNREFUSED":
-      return `nobody listens at ${place}`;
+      return `nobody listens at ${place}: correct --endpoint`;
     case "TimeoutError":
       return `${place} did not answer in time`;
     default:
