@@ -21,6 +21,7 @@ const KILLS = 4;
 
 const pairs: readonly { readonly blobs: StoreName; readonly meta: StoreName }[] = [
   { blobs: "filesystem", meta: "filesystem" },
+  { blobs: "s3", meta: "redis" },
   { blobs: "azure", meta: "dynamodb" },
   { blobs: "filesystem", meta: "lmdb" },
   { blobs: "opendal", meta: "bolt" },

@@ -11,8 +11,11 @@ import {
   type OpendalStore,
   bucketStore as opendalBucket,
 } from "../drivers/opendal/opendal.ts";
+import { RedisServer } from "../drivers/redis/redis.ts";
+import { s3Store } from "../drivers/s3/s3.ts";
 import { type DriverOptions, listening, runOutrigger, startDriver } from "../helpers/outrigger.ts";
 import { launch, type Running, type Scope } from "../helpers/processes.ts";
+import { startS3Server } from "../helpers/s3-server.ts";
 import { tempFolder } from "../helpers/temp.ts";
 import { type Tool, tool } from "../helpers/tools.ts";
 
@@ -123,6 +126,22 @@ export const storeKinds = {
     needs: ["opendal-python", "versitygw"],
     lasting: true,
     start: async (scope) => opendal(scope, await opendalBucket(scope)),
+  },
+  redis: {
+    needs: ["redis-server", "redis-sdk"],
+    lasting: true,
+    async start(scope) {
+      const { url } = await RedisServer.start(scope);
+      return ownDriver(scope, { driver: "redis", flags: ["--url", url] }, { init: true });
+    },
+  },
+  s3: {
+    needs: ["versitygw", "s3-sdk"],
+    lasting: true,
+    async start(scope) {
+      const { env } = await s3Store(await startS3Server(scope));
+      return ownDriver(scope, { driver: "s3", env }, { init: false });
+    },
   },
 } as const satisfies Readonly<Record<string, StoreKind>>;
 
