@@ -58,10 +58,15 @@ export interface Opened {
   readonly notices: readonly string[];
 }
 
-/** Opened as the program would; the store is initialised before. */
+/** Initialised, then opened as the program would. */
 export async function open(scope: Scope, options: S3Options, context: OpenContext = contextOf()): Promise<Opened> {
-  const { initS3, openS3Driver } = await import("../../../drivers/s3/open.ts");
+  const { initS3 } = await import("../../../drivers/s3/open.ts");
   await initS3(options, context);
+  return openAgain(scope, options, context);
+}
+
+export async function openAgain(scope: Scope, options: S3Options, context: OpenContext = contextOf()): Promise<Opened> {
+  const { openS3Driver } = await import("../../../drivers/s3/open.ts");
   const driver = await openS3Driver(options, context);
   scope.defer(() => driver.close());
   assert.ok(driver.blob !== undefined && "sweep" in driver.blob);
