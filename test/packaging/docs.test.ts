@@ -74,6 +74,20 @@ test("every relative link of every page leads somewhere", () => {
   assert.deepEqual(broken, []);
 });
 
+test("every test that the page of object stores names is there", () => {
+  const page = read("docs/reference/object-stores.md");
+  const files = [...page.matchAll(/`(test\/[^`*]+\.ts)`/g)].map(([, path = ""]) => path);
+  assert.ok(files.length > 10);
+  assert.deepEqual(
+    files.filter((path) => !existsSync(join(repository, path))),
+    [],
+  );
+  // "the title" of `its file`
+  for (const [, title = "", path = ""] of page.matchAll(/"([^"|]+)" of `(test\/[^`]+)`/g))
+    for (const piece of title.split("…"))
+      assert.ok(read(path).includes(piece.trim()), `${path} has no test "${title}"`);
+});
+
 /** As GitHub makes them from headings. */
 function anchors(path: string): ReadonlySet<string> {
   const headings = read(relative(repository, path)).matchAll(/^#+ (.+)$/gm);
