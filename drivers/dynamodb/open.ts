@@ -71,6 +71,8 @@ async function connect(options: DynamodbOptions): Promise<Opened> {
   if (timeoutMs < MIN_REQUEST_MS || timeoutMs > MAX_REQUEST_MS) {
     throw invalidField("requestTimeout", "must be 100ms to 10s");
   }
+  // The SDK's release is this package's to choose, and its advice about node is no line of a log.
+  process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] ??= "true";
   const client = new DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === "" ? {} : { endpoint }),

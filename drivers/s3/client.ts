@@ -30,6 +30,8 @@ export interface Clients {
 
 /** @throws INVALID_FIELD with a sentence that names the option */
 export function createClients(options: S3Options): Clients {
+  // The SDK's release is this package's to choose, and its advice about node is no line of a log.
+  process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] ??= "true";
   const { bucket, endpoint, signEndpoint, requestTimeout } = options;
   if (!/^[A-Za-z0-9][A-Za-z0-9.:_/-]{1,254}$/.test(bucket)) throw invalidField("bucket", "is not a bucket's name");
   if (requestTimeout < 1000) throw invalidField("requestTimeout", "must be at least 1s");
