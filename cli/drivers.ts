@@ -6,6 +6,7 @@ export const drivers: Readonly<Record<string, () => Promise<DriverModule>>> = {
   cache: async () => (await import("../drivers/cache/index.ts")).driverModule,
   dynamodb: async () => (await import("../drivers/dynamodb/index.ts")).driverModule,
   filesystem: async () => (await import("../drivers/filesystem/index.ts")).driverModule,
+  gcs: async () => (await import("../drivers/gcs/index.ts")).driverModule,
   lmdb: async () => (await import("../drivers/lmdb/index.ts")).driverModule,
   memory: async () => (await import("../drivers/memory/index.ts")).driverModule,
   mirror: async () => (await import("../drivers/mirror/index.ts")).driverModule,

@@ -22,6 +22,8 @@ export interface ControlOptions {
 const START_MS = 60_000;
 /** At another address: a driver that is deaf to it would be waited for in each test. */
 const START_ELSEWHERE_MS = 20_000;
+/** How long what started a container may outlive it before the kit goes on. */
+const STARTER_MS = 500;
 const DEATH_MS = 15_000;
 const KEPT_WORDS = 16_384;
 
@@ -116,7 +118,9 @@ export class StartedDriver implements Control {
       if (performance.now() > deadline) throw new KitError(`the driver at ${address} still answers after the kill`);
       await sleep(10);
     }
+    // Its own child has to be gone; what a kill command leaves of it is given a moment to be seen gone.
     if (kill === undefined) await this.#gone(this.#child, deadline);
+    else await Promise.race([this.#child.ended, sleep(STARTER_MS, undefined, { ref: false })]);
   }
 
   async stop(withinMs: number): Promise<Ended | undefined> {

@@ -30,7 +30,7 @@ export type BlobHandlers = {
 } & Record<StreamMethod, unknown>;
 
 /** How many keys of one Delete are under way at once. */
-const DELETES_AT_ONCE = 8;
+const DELETES_AT_ONCE = 32;
 const SIGNED_URL_MOST_MS = 7 * 24 * 60 * 60 * 1000;
 const NONCE = /^[0-9a-f]{32,64}$/;
 

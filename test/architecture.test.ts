@@ -35,7 +35,7 @@ const rules: Readonly<Record<string, Rule>> = {
   client: { folders: ["proto"], packages: wire },
   server: { folders: ["proto"], packages: [...wire, "@grpc/reflection", "hash-wasm", "prom-client", "yaml", "zod"] },
   // client: a driver may keep its bytes behind other drivers.
-  drivers: { folders: ["server", "proto", "client"], packages: [...wire, "zod", "sorted-btree"] },
+  drivers: { folders: ["server", "proto", "client"], packages: [...wire, "hash-wasm", "zod", "sorted-btree"] },
   registry: { folders: ["client", "proto"], packages: "any" },
   transfer: { folders: ["registry", "client", "proto"], packages: ["pino"] },
   conformance: { folders: ["proto", "client/grpc"], packages: "any" },

@@ -23,7 +23,7 @@ const pairs: readonly { readonly blobs: StoreName; readonly meta: StoreName }[] 
   { blobs: "filesystem", meta: "filesystem" },
   { blobs: "s3", meta: "redis" },
   { blobs: "azure", meta: "dynamodb" },
-  { blobs: "filesystem", meta: "lmdb" },
+  { blobs: "gcs", meta: "lmdb" },
   { blobs: "opendal", meta: "bolt" },
   { blobs: "memory", meta: "memory" },
 ];

@@ -1,10 +1,13 @@
 /** Stores by the names of the matrix: each a driver process on a backend of its own, which can be killed and started again. */
+
 import { join } from "node:path";
 import { azureStore } from "../drivers/azure/azure.ts";
 import { startAzurite } from "../drivers/azure/azurite.ts";
 import { newFile, program } from "../drivers/bolt/bolt.ts";
 import { flagsOf, newTable } from "../drivers/dynamodb/dynamodb.ts";
 import { credentials, startDynamodbLocal } from "../drivers/dynamodb/dynamodb-local.ts";
+import { startConditions } from "../drivers/gcs/conditions.ts";
+import { flagsFor, startServer } from "../drivers/gcs/gcs.ts";
 import {
   environment,
   folderStore,
@@ -109,6 +112,14 @@ export const storeKinds = {
       const { address } = await startDynamodbLocal(scope);
       const flags = flagsOf({ table: newTable(), endpoint: `http://${address}` });
       return ownDriver(scope, { driver: "dynamodb", flags, env: credentials }, { init: true });
+    },
+  },
+  gcs: {
+    needs: ["fake-gcs-server", "gcs-sdk"],
+    lasting: true,
+    async start(scope) {
+      const flags = flagsFor((await startConditions(scope, (await startServer(scope)).address)).address);
+      return ownDriver(scope, { driver: "gcs", flags }, { init: true });
     },
   },
   lmdb: {

@@ -93,14 +93,15 @@ describe("a registry with its blobs in Azure", { skip }, () => {
     assert.equal(await registry.client.hasBlob("azure/deleted", layer.digest), false);
   });
 
-  it(`gives a push back whole that saw ${KILLS} kills of the driver`, async (t) => {
+  it(`gives a push back whole that saw ${KILLS} kills of the driver`, { timeout: 120_000 }, async (t) => {
     const seed = seedOf(t);
     const random = randomOf(seed);
     const content = seededContent(`azure/${seed}`, 40 * MIB + random.between(0, 999));
-    // Six seconds and more, in which the driver dies again and again.
-    const pushing = registry.client.pushBlob("azure/killed", content, { body: paced(content.read(), 5 * MIB) });
+    // Thirteen seconds and more, in which the driver dies again and again.
+    const pushing = registry.client.pushBlob("azure/killed", content, { body: paced(content.read(), 3 * MIB) });
     for (let kill = 0; kill < KILLS; kill++) {
-      await sleep(random.between(300, 900));
+      // Long enough for the core to be there again: it waits up to 2 s between two tries.
+      await sleep(random.between(1500, 2500));
       await blobs.process.kill();
       blobs = await startAzure(scope, store, { address: blobs.address });
     }

@@ -24,7 +24,7 @@ describe("the cache driver under the conformance kit", () => {
   const scope = new Scope();
   after(scope.close);
 
-  function check(result: RunResult, due: typeof lasting): void {
+  function check(result: RunResult, due: Partial<typeof lasting>): void {
     assert.equal(result.driver?.name, "io.outrigger.cache");
     assert.deepEqual({ ...result.profiles }, due);
   }
@@ -52,9 +52,8 @@ describe("the cache driver under the conformance kit", () => {
     }
     const flags = ["--only", "handshake,resume,replicas,fast-paths"];
     check(await runKit(scope, { addresses: [], start: starts, flags }), {
-      ...lasting,
-      blob: "not-run",
-      process: "not-run",
+      handshake: "passed",
+      resume: "passed",
       replicas: "passed",
       "fast-paths": "passed",
     });

@@ -159,7 +159,7 @@ describe("the dynamodb driver, while DynamoDB fails,", { skip: missing("dynamodb
     // Throttled until its time is over.
     faults.add(writes, throttled);
     await sleep(1);
-    assert.equal(await reason(store.meta.write([put("late")], call({ withinMs: 40 }))), "TOO_LATE");
+    assert.equal(await reason(store.meta.write([put("late")], call({ withinMs: 120 }))), "TOO_LATE");
     faults.clear();
 
     // Not answered: the request is given up at its time, and no other one follows.

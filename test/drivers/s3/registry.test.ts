@@ -23,7 +23,7 @@ import { command, missing, tool } from "../../helpers/tools.ts";
 import { environmentFor, pushByPatch, type S3Bucket, s3Store, startS3 } from "./s3.ts";
 
 const MIB = 1024 * 1024;
-const KILLS = 5;
+const KILLS = 4;
 
 describe("a registry with its blobs in S3", { skip: missing("versitygw", "s3-sdk", "skopeo", "crane") }, () => {
   const scope = new Scope();
@@ -76,9 +76,10 @@ describe("a registry with its blobs in S3", { skip: missing("versitygw", "s3-sdk
     const seed = seedOf(t);
     const random = randomOf(seed);
     const content = seededContent(`s3/${seed}`, 40 * MIB + random.between(0, 999));
-    const pushing = registry.client.pushBlob("s3/killed", content, { body: paced(content.read(), 5 * MIB) });
+    const pushing = registry.client.pushBlob("s3/killed", content, { body: paced(content.read(), 3 * MIB) });
     for (let kill = 0; kill < KILLS; kill++) {
-      await sleep(random.between(300, 900));
+      // Long enough for the core to be there again: it waits up to 2 s between two tries.
+      await sleep(random.between(1500, 2500));
       await blobs.process.kill();
       blobs = await startS3(scope, store, { address: blobs.address, flags: ["--request-timeout", "5s"] });
     }
