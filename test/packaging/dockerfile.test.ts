@@ -243,6 +243,51 @@ describe("the images", { skip: missingForImages() }, () => {
     });
   });
 
+  /** Enough for each to get as far as its backend, which is not there: its SDK is loaded, and no other's is. */
+  const vendors: Readonly<Record<string, { readonly args: readonly string[]; readonly says: RegExp }>> = {
+    s3: {
+      args: ["--bucket=b", "--endpoint=http://127.0.0.1:9", "--access-key-id-file=/x", "--secret-access-key-file=/x"],
+      says: /access-key-id-file|accessKeyIdFile|\/x/,
+    },
+    azure: {
+      args: ["--container=b", "--account=a", "--account-key=AAAA", "--endpoint=http://127.0.0.1:9"],
+      says: /nobody listens/,
+    },
+    gcs: { args: ["--bucket=bucket", "--api-endpoint=http://127.0.0.1:9", "--anonymous"], says: /cannot be reached/ },
+    redis: { args: ["--url=redis://127.0.0.1:9"], says: /nobody listens there/ },
+    dynamodb: {
+      args: ["--table=table", "--endpoint=http://127.0.0.1:9", "--region=x"],
+      says: /credentials|127\.0\.0\.1:9/,
+    },
+  };
+  for (const [name, { args, says }] of Object.entries(vendors)) {
+    it(`driver-${name} holds its vendor's SDK and no other's`, async () => {
+      const made = await builder.build(`driver-${name}`);
+      const { stdout } = await command("sh", ["-c", "ls -d drivers/*/node_modules"], {
+        cwd: join(made.root, "app/dist"),
+      });
+      assert.equal(stdout.trim(), `drivers/${name}/node_modules`);
+      const mounts = [{ source: volume(scope, "sock"), target: "/run/outrigger" }];
+      const driver = runImage(scope, name, made, { ...DRIVER, args, mounts });
+      assert.equal((await driver.exited).code, 1, driver.tail());
+      assert.match(driver.tail(), says);
+    });
+  }
+
+  it("driver-lmdb makes a store with its native part, and serves it", async () => {
+    const made = await builder.build("driver-lmdb");
+    const sockets = volume(scope, "sock");
+    const mounts = [
+      { source: volume(scope, "data"), target: "/data" },
+      { source: sockets, target: "/run/outrigger" },
+    ];
+    const init = runImage(scope, "init", made, { ...DRIVER, args: ["--init"], mounts });
+    assert.deepEqual(await init.exited, { code: 0, signal: null }, init.tail());
+    const driver = runImage(scope, "driver", made, { ...DRIVER, mounts });
+    await listening(driver, `unix://${join(sockets, "driver.sock")}`);
+    assert.deepEqual(await driver.stop(5_000), { code: 0, signal: null }, driver.tail());
+  });
+
   it("the registry image refuses to open the door to everybody by itself", async () => {
     const sockets = volume(scope, "sock");
     const mounts = [{ source: sockets, target: "/run/outrigger" }];

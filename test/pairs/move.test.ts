@@ -7,8 +7,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { program } from "../drivers/bolt/bolt.ts";
-import { bucketStore, environment } from "../drivers/opendal/opendal.ts";
+import { RedisServer } from "../drivers/redis/redis.ts";
+import { environmentFor } from "../drivers/s3/s3.ts";
 import { compiledCommand } from "../helpers/compiled.ts";
 import { startLoad } from "../helpers/load.ts";
 import {
@@ -22,8 +22,9 @@ import {
 import { launch, Scope } from "../helpers/processes.ts";
 import { randomOf, seedOf } from "../helpers/random.ts";
 import { RegistryClient } from "../helpers/registry-client.ts";
+import { startS3Server } from "../helpers/s3-server.ts";
 import { freePort, tempFolder } from "../helpers/temp.ts";
-import { missing, type Tool, tool } from "../helpers/tools.ts";
+import { missing, type Tool } from "../helpers/tools.ts";
 import { type Places, type Rewrite, Shell, scriptsOf, writePid } from "./move-guide.ts";
 import { DriverKiller } from "./move-killer.ts";
 import { MoveLoad } from "./move-load.ts";
@@ -62,24 +63,24 @@ const targets: Readonly<Record<string, Target>> = {
       };
     },
   },
-  /** Other drivers, in other languages, of other backends: other etags, other listings, other ways to end. */
-  "opendal on S3, and bolt": {
-    needs: ["opendal-python", "versitygw", "outrigger-driver-bolt"],
-    async start(scope, { srv }) {
-      const bucket = await bucketStore(scope);
-      const words = (...parts: readonly string[]) => parts.map((part) => `'${part}'`).join(" ");
+  /** As the guide says it, but for where the servers are. */
+  "s3 and redis": {
+    needs: ["versitygw", "s3-sdk", "redis-server", "redis-sdk"],
+    async start(scope) {
+      const server = await startS3Server(scope);
+      server.makeBucket("outrigger");
+      const redis = await RedisServer.start(scope);
+      const {
+        OUTRIGGER_BUCKET: _bucket,
+        OUTRIGGER_ENDPOINT: _endpoint,
+        ...env
+      } = environmentFor("outrigger", server.endpoint);
       return {
-        env: environment(bucket),
+        env,
         rewrite: (text) =>
           text
-            .replaceAll(
-              "outrigger driver s3 --bucket outrigger",
-              words(tool("opendal-python"), "-m", "outrigger_opendal", ...bucket.flags),
-            )
-            .replaceAll(
-              "outrigger driver redis --url redis://127.0.0.1:6379",
-              words(program(), "--file", `${srv}/meta.db`),
-            )
+            .replaceAll("redis://127.0.0.1:6379", redis.url)
+            .replaceAll("--bucket outrigger", `--bucket outrigger --endpoint ${server.endpoint}`)
             .replaceAll("--root /srv/outrigger", "--root /srv/outrigger/old"),
       };
     },
