@@ -1,4 +1,5 @@
 /** One request: sent in time or not at all, repeated only where that is harmless, and its failure in our words. */
+import { setMaxListeners } from "node:events";
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { OutriggerError } from "../../proto/errors.ts";
 import type { Clients } from "./client.ts";
@@ -83,6 +84,8 @@ export class Requests {
       command.middlewareStack.add(attempt as never, { step: "deserialize", priority: "low", name: "attempt" });
       return command;
     };
+    // Many requests of one call share its signal, and each takes its listener away.
+    setMaxListeners(0, how.signal);
     try {
       const output = await send(client, watched, {
         abortSignal: how.signal,
