@@ -4,11 +4,15 @@ import { azureStore, startAzure } from "../../test/drivers/azure/azure.ts";
 import { account, accountKey, startAzurite } from "../../test/drivers/azure/azurite.ts";
 import { initialise as initialiseDynamodb, newTable, startDynamodb } from "../../test/drivers/dynamodb/dynamodb.ts";
 import { startDynamodbLocal } from "../../test/drivers/dynamodb/dynamodb-local.ts";
+import { startConditions } from "../../test/drivers/gcs/conditions.ts";
+import { BUCKET, flagsFor, initialise as initialiseGcs, startGcs, startServer } from "../../test/drivers/gcs/gcs.ts";
 import { initialise as initialiseLmdb, startLmdb } from "../../test/drivers/lmdb/lmdb.ts";
 import { initialise as initialiseRedis, RedisServer, startRedisDriver } from "../../test/drivers/redis/redis.ts";
+import { s3Store, startS3 } from "../../test/drivers/s3/s3.ts";
 import type { Scope } from "../../test/helpers/processes.ts";
+import { accessKey, secretKey, startS3Server } from "../../test/helpers/s3-server.ts";
 import { tempFolder } from "../../test/helpers/temp.ts";
-import { azureFloor, dynamodbFloor, lmdbFloor, redisFloor } from "./floors.ts";
+import { azureFloor, dynamodbFloor, gcsFloor, lmdbFloor, redisFloor, s3Floor } from "./floors.ts";
 import type { BlobWork, MetaWork } from "./work.ts";
 
 export type Floor =
@@ -41,6 +45,42 @@ export const contestants: Readonly<Record<string, Contestant>> = {
           kind: "blob",
           what: "@azure/storage-blob on the same Azurite, 4 blocks of 8 MiB at once",
           work: await azureFloor({ connectionString, container: store.container }),
+        },
+      };
+    },
+  },
+  gcs: {
+    async start(scope) {
+      const server = await startServer(scope);
+      // The server leaves conditions out: both go through what holds them.
+      const { address } = await startConditions(scope, server.address);
+      const flags = flagsFor(address);
+      await initialiseGcs(flags);
+      return {
+        driver: (await startGcs(scope, flags)).address,
+        floor: {
+          kind: "blob",
+          what: "@google-cloud/storage on the same fake-gcs-server, through the same proxy, 4 parts of 8 MiB at once, composed",
+          work: await gcsFloor({ endpoint: `http://${address}`, bucket: BUCKET }),
+        },
+      };
+    },
+  },
+  s3: {
+    async start(scope) {
+      const server = await startS3Server(scope);
+      const { bucket, env } = await s3Store(server);
+      return {
+        driver: (await startS3(scope, { bucket, env })).address,
+        floor: {
+          kind: "blob",
+          what: "@aws-sdk/client-s3 on the same versitygw, 4 parts of 8 MiB at once",
+          work: await s3Floor({
+            endpoint: server.endpoint,
+            bucket,
+            accessKeyId: accessKey,
+            secretAccessKey: secretKey,
+          }),
         },
       };
     },
