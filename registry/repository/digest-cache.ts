@@ -16,7 +16,8 @@ export interface CachedManifest {
 export class DigestCache {
   readonly #manifests: LRUCache<string, CachedManifest>;
   readonly #blobs: LRUCache<string, Buffer>;
-  readonly #sizes = new LRUCache<string, number>({ max: 50_000 });
+  /** By sizes of 1: a cache bounded by `max` takes the memory of all its entries at once, for each pair of stores. */
+  readonly #sizes = new LRUCache<string, number>({ maxSize: 50_000, sizeCalculation: () => 1 });
 
   constructor(maxBytes: number) {
     const maxSize = Math.max(1, Math.floor(maxBytes / 2));
