@@ -61,28 +61,59 @@ async function main(): Promise<number> {
   process.once("SIGINT", () => abort.abort(new Error("interrupted")));
   process.once("SIGTERM", () => abort.abort(new Error("terminated")));
 
-  if (chosen.some((group) => group.needsTools)) {
-    for (const { tool, problem } of await bringTools(say)) if (problem !== undefined) say(`no ${tool}: ${problem}`);
-  }
+  const beside = chosen
+    .filter((group) => group.beside && chosen.length > 1)
+    .map((group) => besides(group, abort.signal));
   const scope = new Scope();
-  if (chosen.some((group) => group.command === undefined)) process.env[COMPILED] = await compile(scope);
   const leftovers = new Leftovers();
-  const outcomes: (Outcome & { readonly name: string })[] = [];
-  for (const group of chosen) {
-    if (abort.signal.aborted) break;
-    say(`\n${group.name}`);
-    const outcome = await (group.command === undefined
-      ? runFiles(group, leftovers.environment, say, abort.signal)
-      : runCommand(group.command, group, leftovers.environment, say, abort.signal));
-    const left = await leftovers.collect();
-    outcomes.push({ name: group.name, ...outcome, failures: [...outcome.failures, ...left] });
+  const outcomes: NamedOutcome[] = [];
+  try {
+    if (chosen.some((group) => group.needsTools)) {
+      for (const { tool, problem } of await bringTools(say)) if (problem !== undefined) say(`no ${tool}: ${problem}`);
+    }
+    if (chosen.some((group) => group.command === undefined)) process.env[COMPILED] = await compile(scope);
+    for (const group of chosen) {
+      if (abort.signal.aborted) break;
+      if (group.beside && chosen.length > 1) continue;
+      say(`\n${group.name}`);
+      outcomes.push(await runGroup(group, leftovers, say, abort.signal));
+    }
+  } catch (error) {
+    abort.abort(error);
+    throw error;
+  } finally {
+    outcomes.push(...(await Promise.all(beside)));
+    leftovers.close();
+    await scope.close();
   }
-  leftovers.close();
-  await scope.close();
   return report(outcomes, abort.signal.aborted);
 }
 
-function report(outcomes: readonly (Outcome & { readonly name: string })[], interrupted: boolean): number {
+type NamedOutcome = Outcome & { readonly name: string };
+
+async function runGroup(
+  group: Group,
+  leftovers: Leftovers,
+  tell: (line: string) => void,
+  signal: AbortSignal,
+): Promise<NamedOutcome> {
+  const run = group.command === undefined ? runFiles : runCommand.bind(undefined, group.command);
+  const outcome = await run(group, leftovers.environment, tell, signal);
+  const left = await leftovers.collect();
+  return { name: group.name, ...outcome, failures: [...outcome.failures, ...left] };
+}
+
+/** One that runs while the others do: its lines are marked, and what it leaves behind is told apart from theirs. */
+async function besides(group: Group, signal: AbortSignal): Promise<NamedOutcome> {
+  const leftovers = new Leftovers();
+  try {
+    return await runGroup(group, leftovers, (line) => say(`[${group.name}] ${line}`), signal);
+  } finally {
+    leftovers.close();
+  }
+}
+
+function report(outcomes: readonly NamedOutcome[], interrupted: boolean): number {
   const failures = outcomes.flatMap((outcome) => outcome.failures);
   const skips = outcomes.flatMap((outcome) => outcome.skips);
   if (failures.length > 0) say("\nFailed:");

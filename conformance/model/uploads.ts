@@ -106,8 +106,10 @@ class Run {
       return;
     }
     if (there === undefined && how !== "create") {
-      const what = `an open without create of an upload that ${this.#ended.get(index) ? "has ended" : "never was"}`;
-      await refused("blob.append.03", what, opening, "UPLOAD_NOT_FOUND");
+      const ended = this.#ended.get(index);
+      const what = `an open without create of an upload that ${ended === undefined ? "never was" : `was ${ended}`}`;
+      // What an abort left there, an open finds: the abort is wrong.
+      await refused(ended === "aborted" ? "blob.abort.03" : "blob.append.03", what, opening, "UPLOAD_NOT_FOUND");
       return;
     }
     const { persisted } = await answered("blob.append.03", "an open", opening);

@@ -1,6 +1,8 @@
 /** Runs one group: node's test runner over its files, or one program. */
 import { spawn } from "node:child_process";
+import { constants, setPriority } from "node:os";
 import { relative } from "node:path";
+import { createInterface } from "node:readline";
 import { run } from "node:test";
 import { inspect } from "node:util";
 import { repository } from "../helpers/tools.ts";
@@ -111,6 +113,7 @@ function describeError(error: Error | undefined): string {
     .join("\n");
 }
 
+/** Its lines go to `say` as they come. */
 export async function runCommand(
   command: readonly [string, ...string[]],
   group: Group,
@@ -123,8 +126,11 @@ export async function runCommand(
   const child = spawn(program, args, {
     cwd: repository,
     env: { ...process.env, ...environment },
-    stdio: ["ignore", "inherit", "inherit"],
+    stdio: ["ignore", "pipe", "pipe"],
   });
+  // Its own children are not there yet, and inherit it.
+  if (group.beside && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  for (const output of [child.stdout, child.stderr]) createInterface({ input: output }).on("line", say);
   const stop = () => child.kill("SIGTERM");
   signal.addEventListener("abort", stop, { once: true });
   const timer = setTimeout(stop, group.timeoutMs);
