@@ -7,7 +7,7 @@ import { runBridgeTests } from "../helpers/bridge.ts";
 import { Scope } from "../helpers/processes.ts";
 import { seedOf } from "../helpers/random.ts";
 import { tempFolder } from "../helpers/temp.ts";
-import { command, goCommand, missing, repository, tool } from "../helpers/tools.ts";
+import { command, goCommand, goEnvironment, missing, repository, tool } from "../helpers/tools.ts";
 
 const bridge = join(repository, "bridges/distribution");
 
@@ -21,7 +21,7 @@ describe("bridges/distribution", () => {
   });
 
   it("is formatted and vetted", { skip: missing("bridge-tests") }, async () => {
-    const options = { cwd: bridge, env: { GOFLAGS: "-buildvcs=false" }, timeoutMs: 280_000 };
+    const options = { cwd: bridge, env: goEnvironment, timeoutMs: 280_000 };
     assert.equal((await command(join(dirname(goCommand()), "gofmt"), ["-l", "."], options)).stdout, "");
     await command(goCommand(), ["vet", "./..."], options);
   });

@@ -33,16 +33,14 @@ export type GoProgram = keyof typeof goPrograms;
 export interface OwnGoSource {
   readonly folder: string;
   readonly package: string;
-  /** As `go install` builds, so that what distribution itself is made of is compiled once; default: static, as images. */
-  readonly plain?: true;
   /** The package's tests as a program. */
   readonly tests?: true;
 }
 
 export const ownGoPrograms = {
   "outrigger-driver-bolt": { folder: "drivers/bolt", package: "./cmd/outrigger-driver-bolt" },
-  "bridge-registry": { folder: "bridges/distribution", package: "./cmd/registry", plain: true },
-  "bridge-tests": { folder: "bridges/distribution", package: ".", plain: true, tests: true },
+  "bridge-registry": { folder: "bridges/distribution", package: "./cmd/registry" },
+  "bridge-tests": { folder: "bridges/distribution", package: ".", tests: true },
 } as const satisfies Readonly<Record<string, OwnGoSource>>;
 
 export type OwnGoProgram = keyof typeof ownGoPrograms;

@@ -329,6 +329,9 @@ export function goCommand(): string {
   return go;
 }
 
+/** For every build and test in Go, as images are built: what two of them have in common is compiled once. */
+export const goEnvironment = { GOFLAGS: "-buildvcs=false -trimpath", CGO_ENABLED: "0", GOOS: "", GOARCH: "" } as const;
+
 async function bringGoProgram(name: GoProgram, say: (line: string) => void): Promise<void> {
   const path = goProgramPath(name);
   if (existsSync(path)) return;
@@ -337,7 +340,7 @@ async function bringGoProgram(name: GoProgram, say: (line: string) => void): Pro
   await intoCache(path, (folder) =>
     command(goCommand(), ["install", `${module}@${version}`], {
       cwd: folder,
-      env: { GOBIN: folder, GOFLAGS: "", GOOS: "", GOARCH: "" },
+      env: { ...goEnvironment, GOBIN: folder },
       timeoutMs: 900_000,
     }),
   );
@@ -360,13 +363,13 @@ export async function bringGoMeta(say: (line: string) => void): Promise<void> {
   await intoCache(path, (folder) =>
     command(goCommand(), ["build", "-o", join(folder, "go-meta"), "."], {
       cwd: goMetaFolder,
-      env: { GOFLAGS: "-buildvcs=false", GOOS: "", GOARCH: "" },
+      env: goEnvironment,
       timeoutMs: 600_000,
     }),
   );
 }
 
-/** A Go program of this repository, built as its image builds it: static, without C. */
+/** A Go program of this repository, built as its image builds it. */
 export async function bringOwnGoProgram(name: OwnGoProgram, say: (line: string) => void): Promise<void> {
   const path = ownGoProgramPath(name);
   if (existsSync(path)) return;
@@ -374,14 +377,9 @@ export async function bringOwnGoProgram(name: OwnGoProgram, say: (line: string) 
   const source: OwnGoSource = ownGoPrograms[name];
   const how = source.tests ? ["test", "-c"] : ["build"];
   await intoCache(path, (folder) =>
-    command(goCommand(), [...how, ...(source.plain ? [] : ["-trimpath"]), "-o", join(folder, name), source.package], {
+    command(goCommand(), [...how, "-o", join(folder, name), source.package], {
       cwd: join(repository, source.folder),
-      env: {
-        GOFLAGS: "-buildvcs=false",
-        GOOS: "",
-        GOARCH: "",
-        ...(source.plain ? {} : { CGO_ENABLED: "0" }),
-      },
+      env: goEnvironment,
       timeoutMs: 900_000,
     }),
   );

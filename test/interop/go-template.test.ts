@@ -6,7 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { runOutrigger } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { tempFolder } from "../helpers/temp.ts";
-import { command, goCommand, missing, repository } from "../helpers/tools.ts";
+import { command, goCommand, goEnvironment, missing, repository } from "../helpers/tools.ts";
 
 // Named by what it needs: Go, and its modules.
 describe("a new driver in Go", { skip: missing("outrigger-driver-bolt") }, () => {
@@ -15,7 +15,7 @@ describe("a new driver in Go", { skip: missing("outrigger-driver-bolt") }, () =>
   const go = (...args: string[]) =>
     command(goCommand(), args, {
       cwd: folder,
-      env: { GOFLAGS: "-buildvcs=false", CGO_ENABLED: "0" },
+      env: goEnvironment,
       timeoutMs: 280_000,
     });
 

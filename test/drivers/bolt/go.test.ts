@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Scope } from "../../helpers/processes.ts";
 import { tempFolder } from "../../helpers/temp.ts";
-import { command, goCommand, missing, repository } from "../../helpers/tools.ts";
+import { command, goCommand, goEnvironment, missing, repository } from "../../helpers/tools.ts";
 
 const folder = join(repository, "drivers/bolt");
 const go = (...args: string[]) =>
   command(goCommand(), args, {
     cwd: folder,
-    env: { GOFLAGS: "-buildvcs=false", CGO_ENABLED: "0" },
+    env: goEnvironment,
     timeoutMs: 280_000,
   });
 
