@@ -111,7 +111,7 @@ export function makePlan(seed: number, only?: { readonly kind?: Kind; readonly t
     : { late: 0, cut: 0, hole: 0, repeat: 0 };
   const lengthMs = random.pick(kind === "registry" ? [40, 150, 2_000, 15_000] : [60, 300, 2_000, 20_000]);
   const cores = kind === "budget" ? 1 : random.between(1, 3);
-  const count = kind === "budget" ? 32 : kind === "registry" ? random.between(4, 9) : random.between(5, 14);
+  const count = kind === "budget" ? 32 : kind === "registry" ? random.between(3, 7) : random.between(4, 11);
   const tasks: Task[] = [];
   for (let i = 0; i < count; i++) {
     tasks.push({
@@ -148,7 +148,7 @@ function makeFaults(random: Random, topology: Topology, cores: number, lengthMs:
     const side = random.chance(0.75) ? "driver" : "core";
     const index = side === "driver" ? random.below(topology === "replicas" ? 2 : 1) : random.below(cores);
     const forMs = random.pick([20, 200, 1_500]) * random.fraction();
-    const what = random.weighted({ kill: 5, stop: 4, power: 2, full: 1.5, clock: 1.5 });
+    const what = random.weighted({ kill: 5, stop: 4, power: 2, full: 2, clock: 1.5 });
     if (what === "kill") faults.push({ what, side, index, atMs, forMs });
     else if (what === "stop") faults.push({ what, side, index, atMs, forMs: random.pick([forMs, 12_000, 40_000]) });
     else if (what === "clock") {
