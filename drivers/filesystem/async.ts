@@ -66,3 +66,35 @@ export async function mapLimited<Item, Result>(
   if (failures.length > 0) throw failures[0];
   return results;
 }
+
+/** Work on keys that others can wait for. */
+export class UnderWay {
+  readonly #work = new Map<string, Set<Promise<unknown>>>();
+
+  async during<Result>(keys: readonly string[], work: () => Promise<Result>): Promise<Result> {
+    const running = work();
+    for (const key of keys) {
+      const others = this.#work.get(key) ?? new Set();
+      this.#work.set(key, others.add(running));
+    }
+    try {
+      return await running;
+    } finally {
+      for (const key of keys) {
+        const others = this.#work.get(key);
+        others?.delete(running);
+        if (others?.size === 0) this.#work.delete(key);
+      }
+    }
+  }
+
+  /** Once the work that is under way on the key has ended, well or not. */
+  async settled(key: string): Promise<void> {
+    const work = this.#work.get(key);
+    if (work !== undefined) await Promise.allSettled(work);
+  }
+
+  async allSettled(): Promise<void> {
+    await Promise.allSettled([...this.#work.values()].flatMap((work) => [...work]));
+  }
+}

@@ -13,7 +13,7 @@ import type {
   Upload,
   UploadFacts,
 } from "../../server/contract.ts";
-import { KeyedLock, mapLimited } from "./async.ts";
+import { KeyedLock, mapLimited, UnderWay } from "./async.ts";
 import { type Disk, type DiskFile, type FileFacts, isErrno } from "./disk.ts";
 import { diskError, keyNotFound, onDisk } from "./errors.ts";
 import type { Folders } from "./folders.ts";
@@ -52,6 +52,8 @@ export class BlobStore implements BlobDriver {
   readonly #digests = new Map<string, { readonly key: string; readonly digest: string }>();
   /** Of names: how many were begun, and how many have not ended. */
   readonly #changes = { begun: 0, underWay: 0 };
+  /** Keys whose names are changed and perhaps not durable: what is seen of them is told once it is, or a power loss undoes it. */
+  readonly #naming = new UnderWay();
   #temporary = 0;
 
   constructor(deps: BlobStoreDeps) {
@@ -85,7 +87,7 @@ export class BlobStore implements BlobDriver {
   }
 
   async stat(keys: readonly string[]): Promise<readonly (BlobInfo | undefined)[]> {
-    return onDisk("looking for blobs", () => mapLimited(keys, PARALLEL, (key) => this.#look(key)));
+    return onDisk("looking for blobs", () => mapLimited(keys, PARALLEL, (key) => this.#see(key)));
   }
 
   async read(
@@ -94,7 +96,7 @@ export class BlobStore implements BlobDriver {
     call: CallContext,
   ): Promise<BlobBytes> {
     return onDisk(`reading ${key}`, async () => {
-      const file = await this.#openBlob(key);
+      const file = await this.#openBlob(key).finally(() => this.#naming.settled(key));
       try {
         const facts = await file.facts();
         if (facts.kind !== "file") throw keyNotFound(key);
@@ -124,15 +126,17 @@ export class BlobStore implements BlobDriver {
       try {
         for (;;) {
           const { page, done } = await take(keys, request.limit - items.length + 1);
+          // What was just deleted, too, is not told before it is durable.
+          await this.#naming.allSettled();
           const more = !done;
           const wanted = more ? page.slice(0, -1) : page;
-          for (const info of await mapLimited(wanted, PARALLEL, (key) => this.#look(key))) {
+          for (const info of await mapLimited(wanted, PARALLEL, (key) => this.#see(key))) {
             if (info !== undefined) items.push(info);
           }
           // What vanished meanwhile leaves the page short; an empty one must not say that more follows.
           if (!more || items.length > 0) return { items, more };
           const look = page[page.length - 1];
-          const info = look === undefined ? undefined : await this.#look(look);
+          const info = look === undefined ? undefined : await this.#see(look);
           if (info !== undefined) items.push(info);
         }
       } finally {
@@ -148,6 +152,7 @@ export class BlobStore implements BlobDriver {
       const { begun, underWay } = this.#changes;
       let count = 0;
       for await (const _ of keys) count++;
+      await this.#naming.allSettled();
       // A walk is not one moment: a blob that was moved meanwhile is met twice, or never.
       return { count, exact: underWay === 0 && this.#changes.begun === begun };
     });
@@ -158,7 +163,7 @@ export class BlobStore implements BlobDriver {
       const path = blobPath(key);
       const folder = parentOf(path);
       if (!(await this.#folders.isPlain(folder))) return;
-      await this.#renaming([folder], async () => {
+      await this.#renaming([key], [folder], async () => {
         await this.#keys.run(key, async () => {
           call.assertInTime();
           try {
@@ -194,7 +199,7 @@ export class BlobStore implements BlobDriver {
   async move(source: string, destination: string, call: CallContext): Promise<BlobInfo> {
     return onDisk(`moving ${source} to ${destination}`, async () => {
       if (source === destination) {
-        const info = await this.#look(source);
+        const info = await this.#see(source);
         if (info === undefined) throw keyNotFound(source);
         return info;
       }
@@ -207,7 +212,7 @@ export class BlobStore implements BlobDriver {
             const found = await this.#look(source);
             if (found === undefined) throw keyNotFound(source);
             await this.#folders.ensure(parentOf(to));
-            await this.#renaming([parentOf(from), parentOf(to)], async () => {
+            await this.#renaming([source, destination], [parentOf(from), parentOf(to)], async () => {
               call.assertInTime();
               await this.#disk.rename(from, to);
               await this.#disk.syncFolder(parentOf(to));
@@ -256,7 +261,7 @@ export class BlobStore implements BlobDriver {
         call.assertInTime();
         return { ...(await this.#nonces.write(what.nonce)), etag: "" };
       }
-      const info = await this.#look(what.key);
+      const info = await this.#see(what.key);
       if (info === undefined) throw keyNotFound(what.key);
       return { path: blobPath(what.key), sizeBytes: info.sizeBytes, etag: info.etag };
     });
@@ -270,7 +275,7 @@ export class BlobStore implements BlobDriver {
     const path = blobPath(target.key);
     const folder = parentOf(path);
     if (target.keep) {
-      const info = await this.#look(target.key);
+      const info = await this.#see(target.key);
       // Overwritten since the host looked: it looks again.
       assertCondition(target.key, target.condition, info);
       if (info !== undefined) return { info, moved: false };
@@ -282,7 +287,7 @@ export class BlobStore implements BlobDriver {
       return this.#keys.run(target.key, async () => {
         const current = await this.#look(target.key);
         assertCondition(target.key, target.condition, current);
-        const facts = await this.#renaming([folder], async () => {
+        const facts = await this.#renaming([target.key], [folder], async () => {
           call.assertInTime();
           await this.#disk.rename(file.path, path);
           const [synced, seen] = await Promise.allSettled([this.#disk.syncFolder(folder), file.handle.facts()]);
@@ -296,12 +301,16 @@ export class BlobStore implements BlobDriver {
     });
   }
 
-  /** Changes names in these folders. */
-  async #renaming<Result>(folders: readonly string[], work: () => Promise<Result>): Promise<Result> {
+  /** Changes the names of these keys, which lie in these folders. */
+  async #renaming<Result>(
+    keys: readonly string[],
+    folders: readonly string[],
+    work: () => Promise<Result>,
+  ): Promise<Result> {
     this.#changes.begun++;
     this.#changes.underWay++;
     try {
-      return await this.#intents.during(folders, work);
+      return await this.#naming.during(keys, () => this.#intents.during(folders, work));
     } finally {
       this.#changes.underWay--;
     }
@@ -313,6 +322,8 @@ export class BlobStore implements BlobDriver {
       return await this.#folders.building(work);
     } catch (error) {
       await this.#folders.clearAway(parentOf(blobPath(key)), blobBase(key)).catch(() => {});
+      // A condition that did not hold says what the key holds.
+      await this.#naming.settled(key);
       throw error;
     }
   }
@@ -326,6 +337,13 @@ export class BlobStore implements BlobDriver {
       if (isErrno(error, "ENOENT", "ENOTDIR", "EISDIR")) throw keyNotFound(key);
       throw error;
     }
+  }
+
+  /** For callers: not before it is durable. Never under a lock, which the change that is waited for may need. */
+  async #see(key: string): Promise<BlobInfo | undefined> {
+    const info = await this.#look(key);
+    await this.#naming.settled(key);
+    return info;
   }
 
   async #look(key: string): Promise<BlobInfo | undefined> {

@@ -11,6 +11,7 @@ import { command, tool } from "../helpers/tools.ts";
 import {
   type BuiltImage,
   bytesBelow,
+  goCacheVolume,
   groupAndMode,
   ImageBuilder,
   missingForImages,
@@ -199,7 +200,7 @@ describe("the images", { skip: missingForImages() }, () => {
     let bolt: BuiltImage;
     before(async () => {
       await builder.goBase();
-      bolt = await builder.build("driver-bolt");
+      bolt = await builder.build("driver-bolt", [goCacheVolume()]);
     });
 
     it("is a static binary and nothing else", async () => {

@@ -104,13 +104,11 @@ export class ImageBuilder {
   /** The base with this machine's Go, under the name that the Go drivers are built in. */
   async goBase(): Promise<void> {
     const go = dirname(dirname(realpathSync(goCommand())));
-    const setting = (name: string) =>
-      execFileSync(goCommand(), ["env", name], { encoding: "utf8", cwd: repository }).trim();
     const container = await this.#buildah(["from", "--pull-never", BASE]);
     const root = await this.#buildah(["mount", container]);
     for (const part of ["bin", "pkg", "src", "lib", "VERSION"])
       cpSync(join(go, part), join(root, "usr/local/go", part), { recursive: true });
-    const settings = ["GOPROXY", "GOSUMDB", "GOTOOLCHAIN"].map((name) => `${name}=${setting(name)}`);
+    const settings = ["GOPROXY", "GOSUMDB", "GOTOOLCHAIN"].map((name) => `${name}=${goSetting(name)}`);
     writeFileSync(join(root, "usr/local/go/go.env"), `${settings.join("\n")}\n`);
     const path = "/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     await this.#buildah(["config", "--env", `PATH=${path}`, container]);
@@ -118,15 +116,25 @@ export class ImageBuilder {
     await this.#buildah(["rm", container]);
   }
 
-  /** Builds a target of the Dockerfile and mounts it. */
-  async build(target: string): Promise<BuiltImage> {
+  /** Builds a target of the Dockerfile and mounts it. @param volumes for its RUN steps, HOST:IMAGE */
+  async build(target: string, volumes: readonly string[] = []): Promise<BuiltImage> {
     const name = `localhost/outrigger-${target}`;
     const how = ["--pull-never", "--layers", "--format", "docker", "--target", target, "-t", name];
+    for (const volume of volumes) how.push("--volume", volume);
     await this.#buildah(["bud", ...how, repository], 600_000);
     const inspected = JSON.parse(await this.#buildah(["inspect", "--type", "image", name]));
     const root = await this.#buildah(["mount", await this.#buildah(["from", "--pull-never", name])]);
     return { config: inspected.Docker.config, root };
   }
+}
+
+/** Of this machine: what it has compiled already needs not be compiled again inside. */
+export function goCacheVolume(): string {
+  return `${goSetting("GOCACHE")}:/root/.cache/go-build`;
+}
+
+function goSetting(name: string): string {
+  return execFileSync(goCommand(), ["env", name], { encoding: "utf8", cwd: repository }).trim();
 }
 
 /** @throws Error when it is not on PATH */
