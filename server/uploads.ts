@@ -73,7 +73,7 @@ export class Uploads {
     call.signal.addEventListener("abort", onAbort, { once: true });
     if (call.signal.aborted) onAbort();
     try {
-      const open = readOpen(await inbox.next());
+      const open = readOpen(await inbox.next(), limits.maxBlobBytes);
       assertWritable();
       const notAfterMs = open.notAfterMs === 0 ? undefined : open.notAfterMs;
       assertInTime(clock, notAfterMs);
@@ -319,7 +319,7 @@ interface OpenRequest {
 }
 
 /** [blob.append.01], [blob.append.22] */
-function readOpen(request: AppendRequest | undefined): OpenRequest {
+function readOpen(request: AppendRequest | undefined, maxBlobBytes: number): OpenRequest {
   if (request === undefined) throw invalidField("open", "the stream ended before it");
   if (request.step !== "open" || !request.open) throw invalidField("open", "must be the first message");
   const open: Open = request.open;
@@ -329,6 +329,10 @@ function readOpen(request: AppendRequest | undefined): OpenRequest {
   if (!isAlgorithm(algorithm)) throw invalidField("open.algorithm", "is neither sha256 nor sha512");
   if (open.key !== "") assertKey(open.key);
   const attempt = fields.safeInteger("open.attempt", open.attempt);
+  const size = open.size === undefined ? undefined : fields.safeInteger("open.size", open.size);
+  if (size !== undefined && size > maxBlobBytes) {
+    throw invalidField("open.size", `${size} bytes are more than this store's ${maxBlobBytes} bytes for a blob`);
+  }
   return {
     uploadId: open.uploadId,
     sender: open.sender,
@@ -341,7 +345,7 @@ function readOpen(request: AppendRequest | undefined): OpenRequest {
       attempt,
       algorithm,
       ...(open.key === "" ? {} : { key: open.key }),
-      ...(open.size === undefined ? {} : { sizeBytes: fields.safeInteger("open.size", open.size) }),
+      ...(size === undefined ? {} : { sizeBytes: size }),
     },
   };
 }

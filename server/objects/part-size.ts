@@ -25,5 +25,7 @@ export function partBytesFor(limits: Limits, sizeBytes: number | undefined, part
   const least = Math.max(partBytes ?? (sizeBytes === undefined ? UNKNOWN : LEAST), limits.leastPartBytes);
   if (sizeBytes === undefined) return least;
   const needed = Math.ceil(sizeBytes / usableParts(limits));
-  return needed <= least ? least : Math.ceil(needed / MIB) * MIB;
+  if (needed <= least) return least;
+  // The size is what a caller says: it must not make parts that do not fit into memory.
+  return Math.min(Math.ceil(needed / MIB) * MIB, Math.max(MOST, least));
 }

@@ -488,3 +488,18 @@ test("an upload that passes max_blob_bytes is refused", async () => {
   await stream.chunk(100, bytes(1));
   await stream.failsWith("INVALID_FIELD");
 });
+
+test("an open that tells a size beyond max_blob_bytes is refused, and makes no upload", async () => {
+  const { append, unary } = await rig({
+    wrap: (driver) => {
+      const { blob } = driver;
+      assert(blob);
+      return { ...driver, blob: { ...blob, facts: { ...blob.facts, limits: { maxBlobBytes: 100 } } } };
+    },
+  });
+  const larger = append();
+  larger.send({ open: { uploadId: "a", create: true, size: 101 } });
+  assert.equal((await larger.failsWith("INVALID_FIELD")).metadata["field"], "open.size");
+  await failsWith(unary("blob.GetUpload", { uploadId: "a" }), "UPLOAD_NOT_FOUND");
+  await append().open({ uploadId: "a", create: true, size: 100 });
+});
