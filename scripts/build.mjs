@@ -1,5 +1,5 @@
 // Writes dist/: compiled JavaScript and types laid out as the sources are, the .proto files and templates beside them.
-// `--out DIR` writes elsewhere. Plain JavaScript, so that an image can be built without tsx.
+// `--out DIR` writes elsewhere, `--project FILE` says what is compiled. Plain JavaScript, so that an image can be built without tsx.
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,7 +8,12 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
-const { values } = parseArgs({ options: { out: { type: "string", default: join(root, "dist") } } });
+const { values } = parseArgs({
+  options: {
+    out: { type: "string", default: join(root, "dist") },
+    project: { type: "string", default: join(root, "tsconfig.build.json") },
+  },
+});
 const out = resolve(values.out);
 // Compiled beside its place and then moved there: a failed build leaves the last good one.
 const fresh = `${out}.${process.pid}`;
@@ -23,14 +28,10 @@ try {
   // Their types.
   const sdks = spawnSync(process.execPath, [join(root, "scripts/sdks.mjs")], { stdio: "inherit" });
   if (sdks.status !== 0) throw new Error("the drivers' SDKs are not there: nothing was built");
-  const { status } = spawnSync(
-    process.execPath,
-    [compiler(), "-p", join(root, "tsconfig.build.json"), "--outDir", fresh],
-    {
-      cwd: root,
-      stdio: "inherit",
-    },
-  );
+  const { status } = spawnSync(process.execPath, [compiler(), "-p", resolve(values.project), "--outDir", fresh], {
+    cwd: root,
+    stdio: "inherit",
+  });
   if (status !== 0) throw new Error("the sources do not compile: nothing was built");
   for (const entry of readdirSync(join(root, "proto"), { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !entry.name.endsWith(".proto")) continue;

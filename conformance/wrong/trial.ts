@@ -17,6 +17,8 @@ export interface Trial {
   readonly wrong?: Wrong;
   /** Processes of their own, which the kit starts and kills; else in this one. Default: what the wrong driver needs. */
   readonly processes?: boolean;
+  /** What runs main.ts, for a shell. Default: its source. */
+  readonly program?: string;
   readonly only?: readonly string[];
   readonly without?: readonly string[];
   readonly seed: number;
@@ -25,7 +27,7 @@ export interface Trial {
   readonly onEvent?: NonNullable<RunOptions["onEvent"]>;
 }
 
-const program = fileURLToPath(new URL("./main.ts", import.meta.url));
+const source = `"${process.execPath}" --import tsx "${fileURLToPath(new URL("./main.ts", import.meta.url))}"`;
 
 /** Runs the kit against two replicas of the driver on a new folder, which is gone afterwards. */
 export async function tryDriver(trial: Trial): Promise<RunResult> {
@@ -55,7 +57,7 @@ async function inProcess(trial: Trial, folder: string): Promise<RunResult> {
 
 function asProcesses(trial: Trial, folder: string): Promise<RunResult> {
   const wrong = trial.wrong === undefined ? "" : ` --wrong ${trial.wrong.name}`;
-  const start = `${process.execPath} --import tsx ${program} --folder ${folder}${wrong}`;
+  const start = `exec ${trial.program ?? source} --folder ${folder}${wrong}`;
   return runKit({ ...runOptions(trial, folder), start: [start] });
 }
 

@@ -12,6 +12,8 @@ export interface VerdictOptions {
   readonly groups: readonly Group[];
   readonly seed: number;
   readonly signal?: AbortSignal;
+  /** As in a trial. */
+  readonly program?: string;
 }
 
 /** A silence that is longer than a right driver's on a busy machine, so that a driver that hangs is found soon. */
@@ -46,9 +48,8 @@ export function untried(groups: readonly Group[]): string[] {
   return [...rules].filter((rule) => !broken.has(rule)).sort();
 }
 
-function trialOf(wrong: Wrong, { groups, seed, signal }: VerdictOptions) {
-  const patienceMs = wrong.patienceMs ?? PATIENCE_MS;
-  return { groups, seed, wrong, patienceMs, ...(signal === undefined ? {} : { signal }) };
+function trialOf(wrong: Wrong, options: VerdictOptions) {
+  return { ...options, wrong, patienceMs: wrong.patienceMs ?? PATIENCE_MS };
 }
 
 function failuresOf(result: RunResult): { id: string; message: string }[] {

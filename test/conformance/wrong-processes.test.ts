@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { groups } from "../../conformance/groups/index.ts";
 import { verdictCaught, verdictEscapes } from "../../conformance/wrong/verdict.ts";
 import { wrongs } from "../../conformance/wrong/wrongs.ts";
+import { wrongDriver } from "../helpers/compiled.ts";
 import { launch, Scope } from "../helpers/processes.ts";
 import { newSeed } from "../helpers/random.ts";
 import { tempFolder } from "../helpers/temp.ts";
@@ -17,10 +18,10 @@ const HANGS_MS = 120_000;
 describe(`drivers as processes (OUTRIGGER_TEST_SEED=${seed})`, { concurrency: 2 }, () => {
   for (const wrong of wrongs.filter(({ processes }) => processes === true)) {
     it(`${wrong.name}: ${wrong.does} [${wrong.caughtBy.join(", ")}]`, { timeout: HANGS_MS }, async () => {
-      assert.equal(await verdictCaught(wrong, { groups, seed }), undefined);
+      assert.equal(await verdictCaught(wrong, { groups, seed, program: wrongDriver() }), undefined);
     });
     it(`${wrong.name} escapes without ${wrong.caughtBy.join(", ")}`, { timeout: HANGS_MS }, async () => {
-      assert.equal(await verdictEscapes(wrong, { groups, seed }), undefined);
+      assert.equal(await verdictEscapes(wrong, { groups, seed, program: wrongDriver() }), undefined);
     });
   }
 

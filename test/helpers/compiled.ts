@@ -3,7 +3,7 @@
  * sources take, and tests start it often. A file that is run by itself runs the sources.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Scope } from "./processes.ts";
 import { command, repository } from "./tools.ts";
 
@@ -23,6 +23,16 @@ export function shellCommand(...args: readonly string[]): string {
   return [...commandWords(), ...args].map((word) => `"${word}"`).join(" ");
 }
 
+/** For a shell: the wrong drivers of conformance/wrong, compiled too where the command is. */
+export function wrongDriver(): string {
+  const compiled = process.env[COMPILED];
+  const words =
+    compiled === undefined
+      ? [process.execPath, "--import", import.meta.resolve("tsx"), join(repository, "conformance/wrong/main.ts")]
+      : [process.execPath, join(dirname(compiled), "../conformance/wrong/main.js")];
+  return words.map((word) => `"${word}"`).join(" ");
+}
+
 /** The runner's, or compiled now. @returns cli/main.js */
 export async function compiledCommand(scope: Scope): Promise<string> {
   return process.env[COMPILED] ?? (await compile(scope));
@@ -35,7 +45,8 @@ export async function compile(scope: Pick<Scope, "defer">): Promise<string> {
   const folder = mkdtempSync(join(cache, "compiled-"));
   scope.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
   const dist = join(folder, "dist");
-  await command(process.execPath, [join(repository, "scripts/build.mjs"), "--out", dist], {
+  const project = join(repository, "test/tsconfig.compiled.json");
+  await command(process.execPath, [join(repository, "scripts/build.mjs"), "--out", dist, "--project", project], {
     cwd: repository,
     timeoutMs: 300_000,
   });
