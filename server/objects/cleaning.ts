@@ -3,8 +3,8 @@ import type { Logger } from "pino";
 import { eachAtOnce } from "./at-once.ts";
 import type { ObjectStore } from "./contract.ts";
 import { type HeldState, untimed } from "./held-state.ts";
-import { bytesFolder, stagedName } from "./names.ts";
-import type { Tail, UploadState } from "./state.ts";
+import { bytesFolder } from "./names.ts";
+import { stagedIn, type Tail, type UploadState } from "./state.ts";
 
 const DELETES_AT_ONCE = 8;
 
@@ -34,7 +34,7 @@ export class Cleaning {
       await this.#store.parts.abandon(assembly.name, assembly.ref, untimed);
     }
     const names = state.tails.map(({ name }) => name);
-    if (state.sealed || state.assembly?.direct === false) names.push(stagedName(uploadId, state.incarnation));
+    if (state.sealed || state.assembly?.direct === false) names.push(stagedIn(state, uploadId));
     await this.#deleteAll(names);
     if (state.left) await this.#leftovers(uploadId, state);
     await held.remove();

@@ -10,8 +10,7 @@ import { Cleaning } from "./cleaning.ts";
 import type { ObjectFacts, ObjectStore, PartFacts, RequestHow } from "./contract.ts";
 import { HeldState, retryAfter, untimed } from "./held-state.ts";
 import { conditionLost, holds } from "./holds.ts";
-import { stagedName } from "./names.ts";
-import type { Ending, Target, UploadState } from "./state.ts";
+import { type Ending, stagedIn, type Target, type UploadState } from "./state.ts";
 import { readTails } from "./tails.ts";
 
 /** How often a request of a commit is sent whose outcome is not known. */
@@ -94,7 +93,7 @@ export class Commits {
     const ending = endingOf(state);
     const conditional = condition === undefined ? {} : { condition };
     if (state.sealed) {
-      const source = await this.#store.head(stagedName(uploadId, state.incarnation), how.signal);
+      const source = await this.#store.head(stagedIn(state, uploadId), how.signal);
       return this.#copy(source, state, counted);
     }
     if (state.ranges.length === 0 && ending.last === undefined) {
@@ -188,7 +187,7 @@ export class Commits {
     const { state, uploadId } = held;
     const ending = endingOf(state);
     if (!state.sealed && state.assembly?.direct === false) {
-      const facts = await this.#store.head(stagedName(uploadId, state.incarnation), untimed.signal);
+      const facts = await this.#store.head(stagedIn(state, uploadId), untimed.signal);
       if (facts?.sizeBytes === ending.sizeBytes) return this.#sealed(held, ending);
     }
     await held.swap({ phase: "open", ending: undefined, target: undefined });
@@ -210,7 +209,6 @@ export class Commits {
       sealed: true,
       persistedBytes: sizeBytes,
       hash,
-      assembly: undefined,
       ranges: [],
       tails: [],
       ending: undefined,

@@ -130,7 +130,10 @@ export interface PartStore {
     options: { readonly condition?: ObjectCondition },
     how: RequestHow,
   ): Promise<ObjectFacts>;
-  /** Leaves no bytes; an unknown one is fine. */
+  /**
+   * Leaves no bytes; an unknown one is fine. Under a private name one assembly is begun and no more: this, like `complete`,
+   * may take away whatever else waits there.
+   */
   abandon(name: string, ref: string, how: RequestHow): Promise<void>;
   /** What was begun under names with this prefix and neither completed nor abandoned: for expiry. */
   begun(

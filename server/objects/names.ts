@@ -4,7 +4,7 @@
  *
  *     !outrigger/store                        the store's id
  *     !outrigger/uploads/<id>                 an upload's state
- *     !outrigger/bytes/<id>/<incarnation>/    its tails, and what is put together before it gets its key
+ *     !outrigger/bytes/<id>/<incarnation>/    its tails, and what its streams put together without a key
  */
 
 export const PRIVATE = "!outrigger/";
@@ -23,9 +23,12 @@ export function bytesFolder(uploadId: string, incarnation: string): string {
   return `${BYTES}${uploadId}/${incarnation}/`;
 }
 
-/** Where an upload's bytes are put together when they cannot be under their key at once. */
-export function stagedName(uploadId: string, incarnation: string): string {
-  return `${bytesFolder(uploadId, incarnation)}data`;
+/**
+ * Where a stream puts an upload's bytes together when they cannot be under their key at once: a name of its own, since
+ * what an older stream began is abandoned while a newer one goes on. Without a token: as uploads named it before.
+ */
+export function stagedName(uploadId: string, incarnation: string, token?: string): string {
+  return `${bytesFolder(uploadId, incarnation)}data${token === undefined ? "" : `-${token}`}`;
 }
 
 export function tailName(folder: string, token: string, startBytes: number, endBytes: number): string {

@@ -61,7 +61,7 @@ export class PartPuts {
   async #beginAnew(): Promise<NonNullable<UploadState["assembly"]>> {
     const { store, held, saver, key } = this.#with;
     const direct = store.parts.direct && key !== undefined;
-    const name = direct ? key : stagedName(held.uploadId, held.state.incarnation);
+    const name = direct ? key : stagedName(held.uploadId, held.state.incarnation, held.state.token);
     const ref = await store.parts.begin(name, untimed);
     saver.assembly = { name, ref, direct };
     return saver.assembly;

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { OutriggerError } from "../../proto/errors.ts";
+import { stagedName } from "./names.ts";
 
 const bytes = z.int().nonnegative();
 
@@ -70,7 +71,7 @@ const uploadState = z.object({
   left: z.boolean(),
   /** Of the first persistedBytes. */
   hash: hash.optional(),
-  /** All bytes are one object under the private name: they can be committed, and no more be written. */
+  /** All bytes are one object under the name of the assembly: they can be committed, and no more be written. */
   sealed: z.boolean().optional(),
   ending: ending.optional(),
   target: target.optional(),
@@ -123,6 +124,11 @@ export function rememberSender(
 
 export function fenced(why = "a newer stream has taken this upload over", cause?: unknown): OutriggerError {
   return new OutriggerError("UPLOAD_FENCED", why, { cause });
+}
+
+/** Where the bytes of an upload lie, or will, that are put together without a key. */
+export function stagedIn({ assembly, incarnation }: UploadState, uploadId: string): string {
+  return assembly?.name ?? stagedName(uploadId, incarnation);
 }
 
 /** The bytes that whole parts hold: a multiple of the part size. */

@@ -5,8 +5,8 @@ import { hasReason } from "../../proto/errors.ts";
 import { Cleaning } from "./cleaning.ts";
 import type { ObjectStore } from "./contract.ts";
 import { HeldState, untimed } from "./held-state.ts";
-import { BYTES, ownerOf, stagedName } from "./names.ts";
-import type { UploadState } from "./state.ts";
+import { BYTES, ownerOf } from "./names.ts";
+import { stagedIn, type UploadState } from "./state.ts";
 
 const MINUTE_MS = 60_000;
 const FIRST_MS = 5 * MINUTE_MS;
@@ -129,5 +129,5 @@ export class Sweep {
 function mayName(state: UploadState, uploadId: string, name: string): boolean {
   if (ownerOf(name).incarnation !== state.incarnation) return false;
   if (state.phase !== "open") return true;
-  return name === stagedName(uploadId, state.incarnation) || state.tails.some((tail) => tail.name === name);
+  return name === stagedIn(state, uploadId) || state.tails.some((tail) => tail.name === name);
 }

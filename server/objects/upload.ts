@@ -10,7 +10,7 @@ import type { ObjectStore, RequestHow } from "./contract.ts";
 import type { FenceWatch } from "./fence-watch.ts";
 import { untimed } from "./held-state.ts";
 import { conditionLost } from "./holds.ts";
-import { stagedName } from "./names.ts";
+import { stagedIn } from "./state.ts";
 import { pieceByPiece } from "./tails.ts";
 import type { UploadWriter } from "./upload-writer.ts";
 
@@ -68,11 +68,7 @@ export class ObjectUpload implements Upload {
     if (!this.#writer.hasParts && !this.#writer.held.state.sealed) return this.#digestOfTails(algorithm);
     await this.#seal(algorithm);
     const { held } = this.#writer;
-    const { body } = await this.#store.read(
-      stagedName(held.uploadId, held.state.incarnation),
-      { offsetBytes: 0 },
-      call.signal,
-    );
+    const { body } = await this.#store.read(stagedIn(held.state, held.uploadId), { offsetBytes: 0 }, call.signal);
     return digestOfPieces(algorithm, body);
   }
 

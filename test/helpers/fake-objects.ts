@@ -9,6 +9,7 @@ import type {
   PartFacts,
   RequestHow,
 } from "../../server/objects/contract.ts";
+import { PRIVATE } from "../../server/objects/names.ts";
 
 /** One request as it reaches the backend. */
 export interface FakeRequest {
@@ -120,6 +121,13 @@ export function fakeObjects(backend: FakeBackend, options: FakeOptions = {}): Fa
     return found;
   }
 
+  /** As Azure does under a private name: every block that waits there goes, whoever put it. */
+  function drop(name: string, ref: string): void {
+    for (const [other, one] of assemblies) {
+      if (other === ref || (one.name === name && name.startsWith(PRIVATE))) assemblies.delete(other);
+    }
+  }
+
   return {
     seen,
     place: "a fake",
@@ -207,12 +215,12 @@ export function fakeObjects(backend: FakeBackend, options: FakeOptions = {}): Fa
             }
             return bytes;
           });
-          assemblies.delete(ref);
+          drop(name, ref);
           return store(name, Buffer.concat(data), condition, undefined);
         }),
       abandon: (name, ref, how) =>
         changing("abandon", name, how, () => {
-          if (assemblies.get(ref)?.name === name) assemblies.delete(ref);
+          if (assemblies.get(ref)?.name === name) drop(name, ref);
         }),
       async *begun(prefix) {
         const all = await request("begun", prefix, () => [...assemblies]);
