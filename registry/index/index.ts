@@ -8,7 +8,7 @@ import { type Logger, pino } from "pino";
 import type { Stores } from "../../client/contract.ts";
 import { type Clock, systemClock } from "../../proto/clock.ts";
 import { hasReason } from "../../proto/errors.ts";
-import { isOneMove, moveRecordKey, parseMoveRecord } from "../moving/record.ts";
+import { assertAllBlobs, isOneMove, moveRecordKey, parseMoveRecord } from "../moving/record.ts";
 import type { Core } from "../repository/core.ts";
 import { DigestCache } from "../repository/digest-cache.ts";
 import { indexMarkerKey } from "../repository/keys.ts";
@@ -35,14 +35,14 @@ const TELL_EVERY_MS = 5_000;
 
 /**
  * Makes every derived key anew where it is missing, wrong or stale.
- * @throws UNAVAILABLE (RegistryError) while a core with `cores: one` holds the store
+ * @throws UNAVAILABLE (RegistryError) while a core with `cores: one` holds the store, or some blobs lie in another one
  */
 export async function rebuildIndex(stores: Stores, options: IndexOptions = {}): Promise<IndexReport> {
   const core = await commandCore(stores, options, true);
   return rebuild(core, options);
 }
 
-/** Compares, changes nothing. */
+/** Compares, changes nothing. @throws UNAVAILABLE (RegistryError) while some blobs lie in another store */
 export async function verifyIndex(stores: Stores, options: IndexOptions = {}): Promise<IndexReport> {
   const core = await commandCore(stores, options, false);
   return runPasses(new IndexRun(core, false, options.signal ?? new AbortController().signal, options.progress));
@@ -108,6 +108,7 @@ async function runPasses(run: IndexRun): Promise<IndexReport> {
 async function commandCore(stores: Stores, options: IndexOptions, writes: boolean): Promise<Core> {
   const { clock = systemClock, log = pino({ level: "silent" }), random = Math.random, signal } = options;
   await stores.ready();
+  await assertAllBlobs(stores, signal === undefined ? {} : { signal });
   const lease = new NoLease({ meta: stores.meta, clock, log });
   if (writes) await lease.start(signal);
   const ledger = new Ledger(stores, lease, undefined);

@@ -2,7 +2,7 @@
  * What all cores know of a move of blobs: from which store to which, and whether any core has begun to write to the second
  * one. It keeps a core with an old configuration from answering 404 for what only the other store has.
  */
-import type { CallOptions, MetaItem, MetaStore } from "../../client/contract.ts";
+import type { CallOptions, MetaItem, MetaStore, Stores } from "../../client/contract.ts";
 import { hasReason } from "../../proto/errors.ts";
 import { RegistryError } from "../errors.ts";
 
@@ -108,6 +108,21 @@ function withoutMove(record: MoveRecord | undefined, blobs: string, nowMs: numbe
   if (!record.written || record.endedMs !== undefined) return undefined;
   throw refused(
     `stores.blobs is ${record.from} alone, but blobs are being moved to ${record.to} and some lie only there: set stores.blobs.move as the other cores have it`,
+  );
+}
+
+/**
+ * For whoever knows one blob store of a pair: while blobs are written to a second one, what lies only there looks absent.
+ * @throws UNAVAILABLE, in one sentence: what to do
+ */
+export async function assertAllBlobs({ meta, blobs, beside }: Stores, options: CallOptions = {}): Promise<void> {
+  const { record } = await readMoveRecord(meta, options);
+  if (beside !== undefined || record === undefined || !record.written || record.endedMs !== undefined) return;
+  const { from, to } = record;
+  if (blobs.facts.id !== from && blobs.facts.id !== to) return;
+  const other = blobs.facts.id === from ? to : from;
+  throw refused(
+    `the blobs of the meta store at ${meta.facts.address} are being moved from ${from} to ${to}, and what lies only in ${other} would be taken for lost: do this once the move has ended, or has been taken back and no core has ${other} any more`,
   );
 }
 
