@@ -12,6 +12,7 @@ import { ABSENT_AT_SOURCE, type BlobsCopy } from "./copy-blobs.ts";
 import { joined, type Pair, pagesOf, type Range } from "./join.ts";
 import { factsRange, otherRanges, sessionRanges, unknownPrefixes } from "./keys.ts";
 import { Links } from "./links.ts";
+import { LOST_AT_SOURCE } from "./lost-tags.ts";
 import type { Patience } from "./patience.ts";
 import { forEach } from "./pool.ts";
 import type { LinkKind, Tally } from "./tally.ts";
@@ -179,6 +180,7 @@ class MetaCopy {
         // Deleted meanwhile: nothing to copy. Moved: its new manifest is to be tried.
         if (digest === undefined || !isDigest(digest)) continue;
         if (digest !== wanted.get(tag) && moves < MOVES) moved.set(tag, digest);
+        else if (why === LOST_AT_SOURCE) tally.dangling += 1;
         else tally.problems.add(`${name}:${tag}`, why);
       }
       wanted = moved;

@@ -6,6 +6,7 @@ import { pino } from "pino";
 import type { MetaItem, MetaStore, Stores } from "../client/contract.ts";
 import { systemClock } from "../proto/clock.ts";
 import { ensureIndex } from "../registry/index/index.ts";
+import { assertAllBlobs } from "../registry/moving/record.ts";
 import { copySourceKey, repositoriesPrefix } from "../registry/repository/keys.ts";
 import { NoLease } from "../registry/repository/lease.ts";
 import { ensureLocationSecret } from "../registry/repository/secret.ts";
@@ -36,7 +37,8 @@ export interface CopyPairOptions extends TransferOptions {
 /**
  * Both pairs are ready.
  * @returns the tally, with what could not be copied as its problems
- * @throws CopyRefused, TurnTaken, TargetFull, StoreAway; UNAVAILABLE (RegistryError) while a core holds the target alone
+ * @throws CopyRefused, TurnTaken, TargetFull, StoreAway; UNAVAILABLE (RegistryError) while a core holds the target alone,
+ * or some of its blobs lie in another store
  */
 export async function copyPair(from: Stores, to: Stores, options: CopyPairOptions = {}): Promise<Tally> {
   if (from.meta.facts.id === to.meta.facts.id) {
@@ -86,7 +88,8 @@ class PairCopy {
     const recorded = await this.#checkTarget();
     if (!dryRun) {
       await this.#target.patience.run(() => ensureIndex(this.#target.core, this.#target.call));
-      await finishMarkers(this.#target, tally);
+      // A store that is the source's too is only its own collector's.
+      if (!sameBlobs) await finishMarkers(this.#target, tally);
       // Its own, so that a registry finds all it needs where the target is sealed. The source's comes along in a move.
       if (!sameBlobs)
         await this.#target.patience.run(() => ensureLocationSecret(this.#target.core, this.#target.signal));
@@ -101,7 +104,7 @@ class PairCopy {
     await copyMeta(from, this.#target, { ...this.#options, blobs, copiesBlobs, sameBlobs });
     if (this.#options.delete && !dryRun) {
       this.#phase("deletes");
-      await mirrorMeta(from, this.#target, tally);
+      await mirrorMeta(from, this.#target, { tally, sameBlobs });
       if (copiesBlobs) await mirrorBlobs(from, this.#target, tally);
     }
     const isCopy = tally.problems.count === 0 && (this.#options.delete === true || tally.extras.count === 0);
@@ -115,7 +118,9 @@ class PairCopy {
 
   /** @returns the record of what the target is a copy of. @throws CopyRefused */
   async #checkTarget(): Promise<MetaItem | undefined> {
-    const { meta } = this.#target.core.stores;
+    const { stores } = this.#target.core;
+    const { meta } = stores;
+    await this.#target.patience.run(() => assertAllBlobs(stores, this.#target.call));
     const [record] = await this.#target.get([copySourceKey]);
     const source = this.#from.meta.facts.id;
     const recorded = record?.value.toString("utf8");

@@ -8,7 +8,8 @@ import { BlobCopier, isSame } from "./copy-blob.ts";
 import { blobPairs } from "./copy-blobs.ts";
 import { kindOf, metaPairs, nameOf } from "./copy-meta.ts";
 import type { Pair } from "./join.ts";
-import { factsRange, otherRanges } from "./keys.ts";
+import { factsRange, otherRanges, passingRanges } from "./keys.ts";
+import { lostTags } from "./lost-tags.ts";
 import { Patience } from "./patience.ts";
 import { forEach } from "./pool.ts";
 import type { LinkKind } from "./tally.ts";
@@ -40,7 +41,10 @@ export interface DiffCounts {
 
 export interface DiffReport {
   readonly counts: Readonly<Record<DiffItem["kind"], DiffCounts>>;
-  /** Layer links at FROM whose bytes are absent there: no copy brings them, and they are no difference. */
+  /**
+   * Layer links at FROM whose bytes are absent there, and tags whose manifest is not in the repository there: no copy brings
+   * them, and they are no difference.
+   */
   readonly dangling: number;
   readonly differences: number;
 }
@@ -129,7 +133,8 @@ class Diff {
   }
 
   async meta(): Promise<void> {
-    for (const range of [factsRange, ...otherRanges]) {
+    const sameBlobs = this.#from.blobs.facts.id === this.#to.blobs.facts.id;
+    for (const range of [factsRange, ...otherRanges, ...(sameBlobs ? passingRanges : [])]) {
       for await (const batch of metaPairs(this.#from.meta, this.#to.meta, range, this.#patience, this.#call)) {
         await this.#links(batch);
       }
@@ -151,8 +156,14 @@ class Diff {
     }
   }
 
-  /** Of the layer links that TO lacks, those that no copy could bring. */
+  /** Of the links that TO lacks, those that no copy could bring. */
   async #danglingOf(batch: readonly Pair<MetaItem>[]): Promise<ReadonlySet<string>> {
+    const absent = batch.filter(({ to }) => to === undefined);
+    const tags = await lostTags(this.#from.meta, absent, this.#patience, this.#call);
+    return new Set([...tags, ...(await this.#layersWithoutBytes(batch))]);
+  }
+
+  async #layersWithoutBytes(batch: readonly Pair<MetaItem>[]): Promise<ReadonlySet<string>> {
     const missing = batch.flatMap(({ key, from, to }) => {
       const link = from === undefined || to !== undefined ? undefined : parseLink(key);
       return link?.kind === "layer" ? [{ key, digest: link.digest }] : [];

@@ -35,6 +35,9 @@ export const sessionRanges: readonly Range[] = [
   { prefix: locationSecretKey },
 ];
 
+/** Of those: what the source no longer has must not stay. A secret more does no harm. */
+export const passingRanges: readonly Range[] = [{ prefix: cancelledPrefix }, { prefix: condemnedPrefix }];
+
 /** Derived (written anew with each fact), or of the store itself: its pair, its lease, its marker, its secrets. */
 const known: ReadonlySet<string> = new Set([
   ...[catalogPrefix, allTagsPrefix, allRefsPrefix, allReferrersPrefix, cancelledPrefix, condemnedPrefix],

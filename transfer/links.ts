@@ -24,6 +24,7 @@ import { present } from "../registry/repository/link-layer.ts";
 import { encodeReferrer } from "../registry/repository/referrers.ts";
 import type { BlobsCopy } from "./copy-blobs.ts";
 import { isOfOneThing } from "./faults.ts";
+import { LOST_AT_SOURCE } from "./lost-tags.ts";
 import { FACTS_A_WRITE, KEYS_A_GET, type Target } from "./target.ts";
 
 /** Three keys each, beside the guard. */
@@ -171,12 +172,15 @@ export class Links {
       ]);
     let [guard, ...rest] = await read();
     const absent = digests.filter((_, index) => rest[index] === undefined);
-    const without = await this.manifests(name, absent);
-    if (absent.length > without.size) [guard, ...rest] = await read();
+    const wanted = await this.#atSource(absent, (digest) => revisionLink(name, digest));
+    const without = await this.manifests(name, wanted);
+    if (wanted.length > without.size) [guard, ...rest] = await read();
+    for (const digest of absent) if (!wanted.includes(digest)) without.set(digest, LOST_AT_SOURCE);
     const revisions = new Map(digests.map((digest, index) => [digest, rest[index]]));
     const operations = tags.flatMap(([tag, digest], index): MetaOperation[] => {
       const why = without.get(digest);
-      if (why !== undefined) refused.set(tag, `its manifest ${digest} is not at the target: ${why}`);
+      if (why === LOST_AT_SOURCE) refused.set(tag, why);
+      else if (why !== undefined) refused.set(tag, `its manifest ${digest} is not at the target: ${why}`);
       if (why !== undefined || revisions.get(digest) === undefined) return [];
       const [link, derived, history] = rest.slice(digests.length + 3 * index);
       return [

@@ -21,8 +21,9 @@ import {
   tagLinksPrefix,
 } from "../registry/repository/keys.ts";
 import { factOf, kindOf, metaPairs } from "./copy-meta.ts";
-import { pagesOf } from "./join.ts";
-import { factsRange, otherRanges } from "./keys.ts";
+import { type Pair, pagesOf } from "./join.ts";
+import { factsRange, otherRanges, passingRanges } from "./keys.ts";
+import { lostTags } from "./lost-tags.ts";
 import type { LinkKind, Tally } from "./tally.ts";
 import { FACTS_A_WRITE, KEYS_A_GET, type Target } from "./target.ts";
 
@@ -31,8 +32,14 @@ const REVISIONS_AT_ONCE = 24;
 /** Three each. */
 const LAYERS_AT_ONCE = 32;
 
-export async function mirrorMeta(from: Stores, target: Target, tally: Tally): Promise<void> {
-  await new MetaMirror(from, target, tally).all();
+export interface MirrorMetaOptions {
+  readonly tally: Tally;
+  /** Both pairs have the same blob store: a mark of a blob that the source has taken back would hide the blob. */
+  readonly sameBlobs: boolean;
+}
+
+export async function mirrorMeta(from: Stores, target: Target, options: MirrorMetaOptions): Promise<void> {
+  await new MetaMirror(from, target, options).all();
 }
 
 interface Extras {
@@ -47,20 +54,22 @@ class MetaMirror {
   readonly #from: Stores;
   readonly #target: Target;
   readonly #tally: Tally;
+  readonly #sameBlobs: boolean;
 
-  constructor(from: Stores, target: Target, tally: Tally) {
+  constructor(from: Stores, target: Target, { tally, sameBlobs }: MirrorMetaOptions) {
     this.#from = from;
     this.#target = target;
     this.#tally = tally;
+    this.#sameBlobs = sameBlobs;
   }
 
   async all(): Promise<void> {
     const { core, patience, call } = this.#target;
     let extras: Extras | undefined;
-    for (const range of [factsRange, ...otherRanges]) {
+    for (const range of [factsRange, ...otherRanges, ...(this.#sameBlobs ? passingRanges : [])]) {
       for await (const batch of metaPairs(this.#from.meta, core.stores.meta, range, patience, call)) {
         const alone = batch.flatMap(({ from, to }) => (from === undefined && to !== undefined ? [to] : []));
-        const items = await this.#stillExtra(alone);
+        const items = [...(await this.#stillExtra(alone)), ...(await this.#outlived(batch))].sort(byKey);
         const others: MetaItem[] = [];
         // All keys of a repository follow one another.
         for (const item of items) {
@@ -100,6 +109,14 @@ class MetaMirror {
       extra.push(...some.filter((_, index) => found[index] === undefined));
     }
     return extra;
+  }
+
+  /** Tags that name at the source what is no longer in the repository, and something older at the target. */
+  async #outlived(batch: readonly Pair<MetaItem>[]): Promise<readonly MetaItem[]> {
+    const { patience, call } = this.#target;
+    const lost = await lostTags(this.#from.meta, batch, patience, call);
+    const isLost = (key: string) => lost.has(key) && parseLink(key)?.kind === "tag";
+    return batch.flatMap(({ key, to }) => (to !== undefined && isLost(key) ? [to] : []));
   }
 
   async #repository({ name, tags, history, revisions, layers }: Extras): Promise<void> {
@@ -251,6 +268,10 @@ class MetaMirror {
     const { core, patience, call } = this.#target;
     return pagesOf((request) => core.stores.meta.list(request, call), { prefix }, patience);
   }
+}
+
+function byKey(a: MetaItem, b: MetaItem): number {
+  return Buffer.compare(Buffer.from(a.key), Buffer.from(b.key));
 }
 
 function deletion({ key, etag }: MetaItem): MetaOperation {

@@ -37,7 +37,10 @@ export class Tally {
     history: none(),
     other: none(),
   };
-  /** Layer links at the source whose bytes are absent there, as distribution's collector leaves them: not copied. */
+  /**
+   * Links at the source that lead nowhere: of layers whose bytes are absent there, as distribution's collector leaves them,
+   * and of tags whose manifest was deleted by its digest. Not copied.
+   */
   dangling = 0;
   readonly problems = new Problems();
   /** Extra things at the target, by name, as many as fit. */

@@ -119,7 +119,7 @@ function tell(tally: Tally, options: CopyOptions): void {
   if (options.json) printJson(copyReport(tally));
   else {
     print(...copyTable(tally));
-    if (tally.dangling > 0) print(`${tally.dangling} layer links were left out: their bytes are absent at the source`);
+    if (tally.dangling > 0) print(`${tally.dangling} links were left out: what they lead to is absent at the source`);
     if (tally.extras.count > 0 && !options.delete)
       print(`${tally.extras.count} are at the target alone: --delete takes them away, outrigger diff names them`);
     for (const { what, why } of tally.problems.kept) warn(`${what}: ${why}`);

@@ -131,7 +131,7 @@ function summary({ counts, dangling, differences }: DiffReport): string[] {
     .map(([kind, { missing, extra, differs, same }]) => [kind, ...[missing, extra, differs, same].map(String)]);
   return [
     ...table([["", "< FROM alone", "> TO alone", "! differ", "same"], ...rows]),
-    ...(dangling === 0 ? [] : [`${dangling} layer links at FROM have no bytes there, and are no difference`]),
+    ...(dangling === 0 ? [] : [`${dangling} links at FROM lead to nothing there, and are no difference`]),
     differences === 0 ? "both have the same" : `${differences} differences`,
   ];
 }
