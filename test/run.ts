@@ -61,17 +61,16 @@ async function main(): Promise<number> {
   process.once("SIGINT", () => abort.abort(new Error("interrupted")));
   process.once("SIGTERM", () => abort.abort(new Error("terminated")));
 
-  const beside = chosen
-    .filter((group) => group.beside && chosen.length > 1)
-    .map((group) => besides(group, abort.signal));
   const scope = new Scope();
   const leftovers = new Leftovers();
   const outcomes: NamedOutcome[] = [];
+  let beside: Promise<NamedOutcome>[] = [];
   try {
+    process.env[COMPILED] = await compile(scope);
+    beside = chosen.filter((group) => group.beside && chosen.length > 1).map((group) => besides(group, abort.signal));
     if (chosen.some((group) => group.needsTools)) {
       for (const { tool, problem } of await bringTools(say)) if (problem !== undefined) say(`no ${tool}: ${problem}`);
     }
-    if (chosen.some((group) => group.command === undefined)) process.env[COMPILED] = await compile(scope);
     for (const group of chosen) {
       if (abort.signal.aborted) break;
       if (group.beside && chosen.length > 1) continue;

@@ -33,6 +33,13 @@ export function wrongDriver(): string {
   return words.map((word) => `"${word}"`).join(" ");
 }
 
+/** A program below test/ that `compile` compiles too. @param name without its ending @throws Error outside `npm test` */
+export function compiledProgram(name: string): string {
+  const compiled = process.env[COMPILED];
+  if (compiled === undefined) throw new Error("nothing was compiled");
+  return join(dirname(compiled), "../test", `${name}.js`);
+}
+
 /** The runner's, or compiled now. @returns cli/main.js */
 export async function compiledCommand(scope: Scope): Promise<string> {
   return process.env[COMPILED] ?? (await compile(scope));

@@ -5,6 +5,7 @@ import { relative } from "node:path";
 import { createInterface } from "node:readline";
 import { run } from "node:test";
 import { inspect } from "node:util";
+import { compiledProgram } from "../helpers/compiled.ts";
 import { repository } from "../helpers/tools.ts";
 import type { Group } from "./groups.ts";
 
@@ -123,7 +124,7 @@ export async function runCommand(
 ): Promise<Outcome> {
   const started = performance.now();
   const [program, ...args] = command;
-  const child = spawn(program, args, {
+  const child = spawn(process.execPath, [compiledProgram(program), ...args], {
     cwd: repository,
     env: { ...process.env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
