@@ -48,6 +48,11 @@ export class Copies {
    */
   async settle(key: string, known?: Known): Promise<{ readonly againMs: number } | undefined> {
     const { primary, secondary, journal } = this.#options;
+    // Before the primary is asked: what takes effect after it was is seen by a later pass alone.
+    for (const [uploadId, { sinceMs }] of [...(journal.get(key)?.commits ?? [])])
+      if (await this.#isOver(uploadId, sinceMs)) journal.commitOver(uploadId, key);
+    const isQuiet = journal.isQuiet(key);
+    if (!isQuiet) known = undefined;
     const here = known === undefined ? await primary.statOne(key) : known.here;
     if (here === undefined) {
       await this.#sent(key, (notAfterMs) => secondary.delete(key, { notAfterMs }));
@@ -58,9 +63,7 @@ export class Copies {
         this.#remember(key, here, await this.#copy(key, here, known?.data));
       }
     }
-    for (const [uploadId, { sinceMs }] of [...(journal.get(key)?.commits ?? [])])
-      if (await this.#isOver(uploadId, sinceMs)) journal.commitOver(uploadId, key);
-    return journal.settled(key);
+    return isQuiet ? journal.settled(key) : journal.unsettled(key);
   }
 
   /** Whether a commit of the upload, in the primary, cannot take effect any more. */

@@ -170,21 +170,30 @@ export class Journal {
     for (const commit of pending.commits.values()) commit.sinceMs = this.#options.clock.now();
   }
 
-  /**
-   * Both copies were just seen, or made, alike, and nobody changes the key now.
-   * @returns when it has to be looked at once more (unix ms); `undefined`: it is done
-   */
-  settled(key: string): { readonly againMs: number } | undefined {
+  /** Whether nothing that was sent for the key before can take effect any more: what is seen from now on stays so. */
+  isQuiet(key: string): boolean {
     const pending = this.#pending.get(key);
-    if (pending === undefined) return undefined;
+    if (pending === undefined) return true;
     const nowMs = this.#options.clock.now();
     for (const [uploadId, { untilMs }] of pending.commits) if (untilMs < nowMs) this.commitOver(uploadId, key);
-    if (nowMs <= pending.doubtUntilMs) return { againMs: pending.doubtUntilMs };
-    // An upload that is still there may be committed or taken up again at any moment.
-    if (pending.commits.size > 0) return { againMs: nowMs + COMMIT_LOOK_MS };
+    return nowMs > pending.doubtUntilMs && pending.commits.size === 0;
+  }
+
+  /** Both copies were seen, or made, alike since the key was quiet, and nobody changes it now: it is done. */
+  settled(key: string): undefined {
+    const pending = this.#pending.get(key);
+    if (pending === undefined) return;
     this.#pending.delete(key);
     this.#done.set(key, pending);
-    return undefined;
+  }
+
+  /** The copies are alike, but the key was not quiet. @returns when it has to be looked at once more (unix ms) */
+  unsettled(key: string): { readonly againMs: number } {
+    const nowMs = this.#options.clock.now();
+    const { doubtUntilMs, commits } = this.#of(key);
+    if (nowMs <= doubtUntilMs) return { againMs: doubtUntilMs };
+    // An upload that is still there may be committed or taken up again at any moment.
+    return { againMs: commits.size > 0 ? nowMs + COMMIT_LOOK_MS : nowMs };
   }
 
   /** Deletes the entries of what is settled. @throws BACKEND_DOWN: what is left is looked at again after the next start */
