@@ -65,14 +65,20 @@ export class GcsParts implements PartStore {
     return partOf(there, number);
   }
 
-  async list(_name: string, ref: string, signal: AbortSignal): Promise<readonly PartFacts[]> {
+  /** None where they are put together already, though some may lie there still: whoever did it was killed, or is at it. */
+  async list(name: string, ref: string, signal: AbortSignal): Promise<readonly PartFacts[]> {
     const folder = `${this.#folder(ref)}p/`;
     const parts: PartFacts[] = [];
     for await (const object of this.#under(folder, signal)) {
       const number = Number(object.name.slice(folder.length));
       if (Number.isSafeInteger(number)) parts.push(partOf(object, number));
     }
-    return parts;
+    // Asked last: a part that was missing above was taken away after the composition.
+    return parts.length > 0 && (await this.#isComplete(name, ref, signal)) ? [] : parts;
+  }
+
+  async #isComplete(name: string, ref: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.#objects.head(name, signal))?.metadata?.[FROM_PARTS] === ref;
   }
 
   async complete(

@@ -116,7 +116,7 @@ export interface PartStore {
   begin(name: string, how: RequestHow): Promise<string>;
   /** Lasting once it resolves. Repeating it with the same bytes is harmless. */
   put(name: string, ref: string, number: number, data: readonly Uint8Array[], how: RequestHow): Promise<PartFacts>;
-  /** Ascending by number. Empty where ref is unknown. */
+  /** Ascending by number. Empty where ref is unknown, and once `complete` has taken effect. */
   list(name: string, ref: string, signal: AbortSignal): Promise<readonly PartFacts[]>;
   /**
    * Makes one object of the parts, in order, under the name of `begin`. When an earlier attempt has done it already (its

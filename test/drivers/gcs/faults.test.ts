@@ -234,6 +234,41 @@ describe("the gcs store, when the service does not do what was asked", {
     });
   });
 
+  describe("parts that are left when they were put together already", () => {
+    it("are none, whoever was killed while it took them away", async () => {
+      const name = fresh();
+      const { ref, parts } = await stage(name, 3);
+      const made = await store.parts.complete(name, ref, parts, {}, how());
+      const left = await store.parts.put(name, ref, 2, [bytes(1000, 1)], how());
+      assert.deepEqual(await store.parts.list(name, ref, signal()), []);
+      await rejects(store.parts.complete(name, ref, [left], {}, how()), "UPLOAD_NOT_FOUND");
+      assert.deepEqual(await store.head(name, signal()), made);
+    });
+
+    it("are none for who asks while another replica takes them away", async () => {
+      const name = fresh();
+      const { ref, parts } = await stage(name, 3);
+      let go = () => {};
+      const hold = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      const rule = faults.add({ ...LIST, times: 1 }, { hold, of: "request" });
+      const listed = store.parts.list(name, ref, signal());
+      await rule.reached(1);
+      await store.parts.complete(name, ref, parts, {}, how());
+      await store.parts.put(name, ref, 2, [bytes(1000, 1)], how());
+      go();
+      assert.deepEqual(await listed, []);
+    });
+
+    it("are all there where their name holds something else", async () => {
+      const name = fresh();
+      await store.put(name, bytes(10), {}, how());
+      const { ref, parts } = await stage(name, 3);
+      assert.deepEqual(await store.parts.list(name, ref, signal()), parts);
+    });
+  });
+
   describe("copies of several steps", () => {
     it("show the destination with the last one", async () => {
       conditions.rewriteSteps = 3;
