@@ -6,7 +6,7 @@ import { after, before, describe, it, type TestContext } from "node:test";
 import type { Profile } from "../../conformance/contract.ts";
 import type { ProfileState, RunResult } from "../../conformance/results.ts";
 import { compiledCommand } from "../helpers/compiled.ts";
-import { assertReported } from "../helpers/kit.ts";
+import { assertReported, KIT_MS } from "../helpers/kit.ts";
 import { initialiseRoot } from "../helpers/outrigger.ts";
 import { launch, Scope } from "../helpers/processes.ts";
 import { newSeed } from "../helpers/random.ts";
@@ -58,7 +58,7 @@ async function inScope(t: TestContext, work: (scope: Scope) => Promise<void>): P
 }
 
 describe(`the kit (seed ${seed})`, { concurrency: true }, () => {
-  it("finds the filesystem driver right", { timeout: 580_000 }, (t) =>
+  it("finds the filesystem driver right", { timeout: KIT_MS }, (t) =>
     inScope(t, async (scope) => {
       const root = tempFolder(scope, "root");
       await initialiseRoot(root);
@@ -78,7 +78,7 @@ describe(`the kit (seed ${seed})`, { concurrency: true }, () => {
     }),
   );
 
-  it("finds the memory driver right", { timeout: 580_000 }, (t) =>
+  it("finds the memory driver right", { timeout: KIT_MS }, (t) =>
     inScope(t, async (scope) => {
       const ran = await kit(t, "memory", scope, ["--start", driver("memory")]);
       assert.equal(ran.result.driver?.name, "io.outrigger.memory");

@@ -4,11 +4,12 @@ import { it } from "node:test";
 import { groups } from "../../conformance/groups/index.ts";
 import { tryDriver } from "../../conformance/wrong/trial.ts";
 import { wrongDriver } from "../helpers/compiled.ts";
+import { KIT_MS } from "../helpers/kit.ts";
 import { newSeed } from "../helpers/random.ts";
 
 const seed = newSeed();
 
-it(`the honest driver passes what it claims (OUTRIGGER_TEST_SEED=${seed})`, { timeout: 290_000 }, async () => {
+it(`the honest driver passes what it claims (OUTRIGGER_TEST_SEED=${seed})`, { timeout: KIT_MS }, async () => {
   const result = await tryDriver({ groups, seed, processes: true, program: wrongDriver() });
   const unproven = result.groups.flatMap(({ tests }) => tests.filter(({ state }) => state !== "passed"));
   const failed = unproven.filter(({ state }) => state === "failed");

@@ -11,7 +11,7 @@ import { follow } from "./guide.ts";
 export function endsInGreenKit(name: string, profiles: readonly string[]): void {
   const guide = `docs/guides/write-a-driver/${name}.md`;
 
-  it(`${guide} ends in a green kit`, { timeout: 900_000 }, async (t: TestContext) => {
+  it(`${guide} ends in a green kit`, { timeout: 1_500_000 }, async (t: TestContext) => {
     const scope = new Scope();
     t.after(scope.close);
     const made = await follow(scope, guide, { say: (line) => t.diagnostic(line) });

@@ -100,7 +100,7 @@ export async function follow(scope: Scope, guide: string, options: FollowOptions
       const started = performance.now();
       // What the block changes for those after it: folder and exported variables.
       const script = `${begin}\nset -eo pipefail\n${step.script}\n{ printf 'cd %q\\n' "$PWD"; export -p; } > '${state}'\n`;
-      const output = await bash(script, home, bin, options.timeoutMs ?? 300_000, where);
+      const output = await bash(script, home, bin, options.timeoutMs ?? 900_000, where);
       options.say?.(`${where} took ${((performance.now() - started) / 1000).toFixed(1)} s`);
       const missing = missingLine(output, step.prints);
       if (missing !== undefined) throw new Error(`${where} does not print\n  ${missing}\nbut\n${output}`);

@@ -85,7 +85,7 @@ export async function runBridgeTests(
   how: { readonly run?: string; readonly skip?: string; readonly short?: boolean; readonly timeoutMs?: number },
   addresses?: Addresses,
 ): Promise<TestRun> {
-  const { run, skip, short = false, timeoutMs = 240_000 } = how;
+  const { run, skip, short = false, timeoutMs = 900_000 } = how;
   const args = [
     "-test.v",
     `-test.timeout=${timeoutMs}ms`,

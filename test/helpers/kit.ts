@@ -8,6 +8,9 @@ import { launchOutrigger } from "./outrigger.ts";
 import type { Scope } from "./processes.ts";
 import { tempFolder } from "./temp.ts";
 
+/** Above what any of these takes on a slow and busy machine: a kit that hangs says so itself, call by call. */
+export const KIT_MS = 1_500_000;
+
 export interface KitRun {
   /** One, or two of replicas. */
   readonly addresses: readonly string[];

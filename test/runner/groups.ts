@@ -66,20 +66,20 @@ function group(name: string, how: Partial<Group> = {}): Group {
 export const groups: readonly Group[] = [
   group("unit", { needsTools: false }),
   // distribution's driver suite writes and reads 5 GB in one of its tests.
-  group("go", { timeoutMs: 600_000 }),
+  group("go", { timeoutMs: 1_600_000 }),
   // The kit on a real S3 server, over kills: long, but mostly it waits.
-  group("python", { timeoutMs: 600_000 }),
+  group("python", { timeoutMs: 1_600_000 }),
   // Each vendor's driver against a real server: mostly they wait for kills and restarts.
-  group("backends", { timeoutMs: 900_000, concurrency: 3 }),
+  group("backends", { timeoutMs: 1_600_000, concurrency: 3 }),
   // The registry over pairs of stores, copies and moves between them.
-  group("pairs", { timeoutMs: 900_000 }),
+  group("pairs", { timeoutMs: 1_600_000 }),
   // The kit against drivers of this package, wrong ones, and what is no driver at all.
-  group("conformance", { timeoutMs: 600_000, needsTools: false }),
+  group("conformance", { timeoutMs: 1_600_000, needsTools: false }),
   // Guides followed word for word: they install what they name, and mostly wait for the kit.
-  group("guides", { timeoutMs: 900_000, needsTools: false }),
+  group("guides", { timeoutMs: 1_600_000, needsTools: false }),
   group("e2e", { timeoutMs: 600_000 }),
   // Alone: how long a driver is away between two kills decides what its clients have to bear.
-  group("faults", { timeoutMs: 900_000, concurrency: 1 }),
+  group("faults", { timeoutMs: 1_600_000, concurrency: 1 }),
   group("package", { timeoutMs: 600_000, needsTools: false, concurrency: 1 }),
   group("containers", { timeoutMs: 1_200_000, concurrency: 1 }),
   group("simulation", {

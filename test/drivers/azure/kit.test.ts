@@ -1,7 +1,7 @@
 /** The conformance kit on the azure driver, two replicas on one container of Azurite. */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { missing } from "../../helpers/tools.ts";
 import { azureStore, startCommand } from "./azure.ts";
@@ -11,7 +11,7 @@ describe("the azure driver under the conformance kit", { skip: missing("azurite"
   const scope = new Scope();
   after(scope.close);
 
-  it("passes: lasting, for any number of processes", { timeout: 500_000 }, async () => {
+  it("passes: lasting, for any number of processes", { timeout: KIT_MS }, async () => {
     const { env } = await azureStore(await startAzurite(scope));
     const result = await runKit(scope, { addresses: [], start: [startCommand(), startCommand()], env });
     assert.equal(result.driver?.name, "io.outrigger.azure");

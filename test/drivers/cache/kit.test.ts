@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import type { Profile } from "../../../conformance/contract.ts";
 import type { ProfileState, RunResult } from "../../../conformance/results.ts";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { missing } from "../../helpers/tools.ts";
 import { azureStore, startAzure } from "../azure/azure.ts";
@@ -29,7 +29,7 @@ describe("the cache driver under the conformance kit", () => {
     assert.deepEqual({ ...result.profiles }, due);
   }
 
-  it("passes with a folder before a folder: lasting", { timeout: 800_000 }, async () => {
+  it("passes with a folder before a folder: lasting", { timeout: KIT_MS }, async () => {
     const [slow, fast] = [await filesystemMember(scope), await filesystemMember(scope)];
     // Little enough that copies are given up all the time.
     const flags = ["--slow", slow.address, "--fast", fast.address, "--max", "16MiB"];
@@ -40,7 +40,7 @@ describe("the cache driver under the conformance kit", () => {
   });
 
   it("passes as two caches, each with a memory of its own, before one store in Azure: lasting, for any number", {
-    timeout: 800_000,
+    timeout: KIT_MS,
     skip: missing("azurite", "azure-sdk"),
   }, async () => {
     const slow = await startAzure(scope, await azureStore(await startAzurite(scope)));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { shellCommand } from "../../helpers/compiled.ts";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { missing } from "../../helpers/tools.ts";
 import { flagsOf, initialise, newTable } from "./dynamodb.ts";
@@ -13,7 +13,7 @@ describe("the dynamodb driver under the conformance kit", { skip: missing("dynam
   const scope = new Scope();
   after(scope.close);
 
-  it("passes: lasting, for any number of processes", { timeout: 290_000 }, async () => {
+  it("passes: lasting, for any number of processes", { timeout: KIT_MS }, async () => {
     const { address } = await startDynamodbLocal(scope);
     const options = { table: newTable(), endpoint: `http://${address}` };
     await initialise(options);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { shellCommand } from "../../helpers/compiled.ts";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { missing } from "../../helpers/tools.ts";
 import { startConditions } from "./conditions.ts";
@@ -12,7 +12,7 @@ describe("the gcs driver under the conformance kit", { skip: missing("fake-gcs-s
   const scope = new Scope();
   after(scope.close);
 
-  it("passes: lasting, for any number of processes", { timeout: 800_000 }, async () => {
+  it("passes: lasting, for any number of processes", { timeout: KIT_MS }, async () => {
     const server = await startServer(scope);
     const flags = flagsFor((await startConditions(scope, server.address)).address);
     await initialise(flags);

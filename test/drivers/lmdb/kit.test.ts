@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { shellCommand } from "../../helpers/compiled.ts";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { tempFolder } from "../../helpers/temp.ts";
 import { missing } from "../../helpers/tools.ts";
@@ -14,7 +14,7 @@ describe("the lmdb driver under the conformance kit", { skip: missing("lmdb-sdk"
   const scope = new Scope();
   after(scope.close);
 
-  it("passes, and claims a durable meta store", { timeout: 300_000 }, async () => {
+  it("passes, and claims a durable meta store", { timeout: KIT_MS }, async () => {
     const folder = await initialise(join(tempFolder(scope, "lmdb"), "store"));
     const start = `exec ${shellCommand("driver", "lmdb", "--folder", folder)}`;
     const result = await runKit(scope, { addresses: [], start: [start] });

@@ -1,7 +1,7 @@
 /** The conformance kit on the mirror: over two folders, and over a folder and a memory. */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { filesystemMember, initialise, type MemberProcess, memoryMember, startCommand } from "../composed/members.ts";
 
@@ -30,14 +30,14 @@ describe("the mirror driver under the conformance kit", () => {
     return runKit(scope, { addresses: [], start: [startCommand("mirror", flags)], flags: kitFlags });
   };
 
-  it("passes over two folders: lasting", { timeout: 800_000 }, async () => {
+  it("passes over two folders: lasting", { timeout: KIT_MS }, async () => {
     const result = await kit(await filesystemMember(scope), await filesystemMember(scope));
     assert.equal(result.driver?.name, "io.outrigger.mirror");
     assert.deepEqual({ ...result.profiles }, lasting);
     assertReported("mirror", result);
   });
 
-  it("passes over a folder and a memory that may be behind: nothing is claimed", { timeout: 300_000 }, async () => {
+  it("passes over a folder and a memory that may be behind: nothing is claimed", { timeout: KIT_MS }, async () => {
     const result = await kit(
       await filesystemMember(scope),
       await memoryMember(scope),

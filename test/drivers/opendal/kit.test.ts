@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import type { Profile } from "../../../conformance/contract.ts";
 import type { ProfileState, RunResult } from "../../../conformance/results.ts";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { missing } from "../../helpers/tools.ts";
 import { bucketStore, environment, folderStore, memoryStore, type OpendalStore, startCommand } from "./opendal.ts";
@@ -37,16 +37,16 @@ describe("the opendal driver under the conformance kit", { skip: missing("openda
       env: environment(store),
     });
 
-  it("passes on a folder: lasting, for one process", { timeout: 500_000 }, async () => {
+  it("passes on a folder: lasting, for one process", { timeout: KIT_MS }, async () => {
     check("fs", await kit(await folderStore(scope)), { ...unclaimed, resume: "passed" });
   });
 
-  it("passes in memory: nothing is claimed", { timeout: 500_000 }, async () => {
+  it("passes in memory: nothing is claimed", { timeout: KIT_MS }, async () => {
     check("memory", await kit(memoryStore), unclaimed);
   });
 
   it("passes on S3: lasting, for any number of processes", {
-    timeout: 500_000,
+    timeout: KIT_MS,
     skip: missing("versitygw"),
   }, async () => {
     check("s3", await kit(await bucketStore(scope), 2), { ...unclaimed, resume: "passed", replicas: "passed" });

@@ -1,7 +1,7 @@
 /** The conformance kit on the redis driver: two processes on a redis-server, every group, also over kill -9. */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { missing } from "../../helpers/tools.ts";
 import { initialise, RedisServer, startCommand } from "./redis.ts";
@@ -10,7 +10,7 @@ describe("the redis driver under the conformance kit", { skip: missing("redis-se
   const scope = new Scope();
   after(scope.close);
 
-  it("passes: lasting, for any number of processes", { timeout: 500_000 }, async () => {
+  it("passes: lasting, for any number of processes", { timeout: KIT_MS }, async () => {
     const server = await RedisServer.start(scope);
     await initialise(server.url);
     const start = startCommand(server.url);

@@ -1,7 +1,7 @@
 /** The conformance kit on the s3 driver, two replicas on one bucket of versitygw. */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { startS3Server } from "../../helpers/s3-server.ts";
 import { missing } from "../../helpers/tools.ts";
@@ -11,7 +11,7 @@ describe("the s3 driver under the conformance kit", { skip: missing("versitygw",
   const scope = new Scope();
   after(scope.close);
 
-  it("passes: lasting, for any number of processes", { timeout: 900_000 }, async () => {
+  it("passes: lasting, for any number of processes", { timeout: KIT_MS }, async () => {
     const { env } = await s3Store(await startS3Server(scope));
     const result = await runKit(scope, { addresses: [], start: [startCommand(), startCommand()], env });
     assert.equal(result.driver?.name, "io.outrigger.s3");

@@ -1,7 +1,7 @@
 /** The conformance kit on the shard driver: over three folders, and over a folder and a memory. */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import { assertReported, runKit } from "../../helpers/kit.ts";
+import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { filesystemMember, initialise, type MemberProcess, memoryMember, startCommand } from "../composed/members.ts";
 
@@ -15,7 +15,7 @@ describe("the shard driver under the conformance kit", () => {
     return runKit(scope, { addresses: [], start: [startCommand("shard", ["--shards", shards])], flags });
   };
 
-  it("passes over three folders: lasting", { timeout: 800_000 }, async () => {
+  it("passes over three folders: lasting", { timeout: KIT_MS }, async () => {
     const folders = [await filesystemMember(scope), await filesystemMember(scope), await filesystemMember(scope)];
     const result = await kit(folders);
     assert.equal(result.driver?.name, "io.outrigger.shard");
@@ -35,7 +35,7 @@ describe("the shard driver under the conformance kit", () => {
   });
 
   it("claims no more than a memory among its shards, and loses no upload between the two", {
-    timeout: 300_000,
+    timeout: KIT_MS,
   }, async () => {
     const result = await kit(
       [await filesystemMember(scope), await memoryMember(scope)],
