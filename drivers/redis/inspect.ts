@@ -6,7 +6,7 @@ import { limits } from "../../proto/limits.ts";
 import { UnfitError } from "./errors.ts";
 import { RefusedError, type Reply, type Send } from "./link.ts";
 import type { Settings } from "./options.ts";
-import { judge, readInfo, type ServerSettings, type Verdict } from "./requirements.ts";
+import { judge, readInfo, type Seen, type ServerSettings, type Verdict } from "./requirements.ts";
 
 const CONFIG_NAMES = ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"] as const;
 
@@ -37,9 +37,9 @@ export async function authenticate(send: Send, settings: Settings): Promise<void
 }
 
 /** @throws UnfitError unless the server is one that this driver may use */
-export async function inspect(send: Send, settings: Settings, clock: Clock): Promise<Verdict> {
+export async function inspect(send: Send, settings: Settings, clock: Clock, seen?: Seen): Promise<Verdict> {
   const [info, config] = await Promise.all([readInfoOf(send, settings), configOf(send)]);
-  const verdict = judge(info, config, settings);
+  const verdict = judge(info, config, settings, seen);
   await assertClock(send, settings, clock);
   return verdict;
 }

@@ -37,6 +37,7 @@ export class Link {
   #lastFault: OutriggerError | undefined;
   #greeting: Promise<void> | undefined;
   #failures = 0;
+  #connection = 0;
   #wasUsable = false;
   #closed = false;
   readonly #waiting = new Set<(why: OutriggerError | undefined) => void>();
@@ -84,6 +85,11 @@ export class Link {
     if (this.#greeting !== undefined) await orAborted(this.#greeting, signal);
     if (this.#down !== undefined) throw notSent(this.#down);
     return orAborted(this.#send(command, args), signal);
+  }
+
+  /** A number that no two connections share: where it is the same before and after a call, the call went through it. */
+  get connection(): number {
+    return this.#connection;
   }
 
   /** Gives this connection up and makes another, which is looked at anew. */
@@ -143,6 +149,7 @@ export class Link {
   }
 
   #broken(): void {
+    this.#connection++;
     if (this.#closed) return;
     const why = this.#lastFault ?? this.#explain(new Error("Connection is closed."));
     if (this.#down === undefined || !this.#wasUsable || this.#failures <= 1)

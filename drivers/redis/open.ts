@@ -10,7 +10,7 @@ import type { Settings } from "./options.ts";
 import { Replication } from "./replication.ts";
 import type { Verdict } from "./requirements.ts";
 import { damaged, evaluate, keysOf, Runner } from "./runner.ts";
-import { identifyScript, probeScript, writeScript } from "./scripts.ts";
+import { identifyScript, probeScript, touchScript } from "./scripts.ts";
 import { RedisMetaStore } from "./store.ts";
 import { Watch } from "./watch.ts";
 
@@ -34,8 +34,9 @@ export async function initRedis(settings: Settings, context: OpenContext): Promi
 export async function openRedisDriver(settings: Settings, context: OpenContext): Promise<Driver> {
   const { log, clock, signal, readOnly } = context;
   let first: Verdict | undefined;
+  const seen = { appendOnlyOff: false };
   const greet = async (send: Send) => {
-    const verdict = await inspect(send, settings, clock);
+    const verdict = await inspect(send, settings, clock, seen);
     first ??= verdict;
   };
   const reads = linkTo(settings, context, greet);
@@ -53,17 +54,16 @@ export async function openRedisDriver(settings: Settings, context: OpenContext):
     log.info({ ...verdict }, "the server is usable");
     const runner = new Runner(id, settings, log);
     const probe = async (during: AbortSignal) => {
-      await inspect((command, ...args) => reads.call(command, args, during), settings, clock);
+      await inspect((command, ...args) => reads.call(command, args, during), settings, clock, seen);
       const { rest } = await runner.run(reads, probeScript, [], during);
       const [keys, values] = rest.map((part) => Number(textOf(part)));
       if (keys !== values)
         throw damaged(settings.address.shown, `{${settings.keyPrefix}} has ${keys} keys and ${values} values`);
     };
     await probe(signal);
-    const touch = async (during: AbortSignal) => {
-      await runner.run(writes, writeScript, [""], during);
-    };
-    const replication = writes === reads ? undefined : new Replication({ link: writes, settings, clock, touch });
+    // Which permission is missing is said now, not by the first Write that needs it.
+    if (!readOnly) await runner.run(writes, touchScript, [], signal);
+    const replication = writes === reads ? undefined : new Replication({ link: writes, settings, runner });
     const watch = new Watch({ clock, log, probe, recover: async (during) => replication?.recover(during) });
     const meta = new RedisMetaStore({
       facts: {

@@ -15,6 +15,15 @@ export interface Verdict {
   readonly replicas: number;
 }
 
+/** What earlier looks at the same server found. */
+export interface Seen {
+  /** No append-only file was written, and none has been completed since. */
+  appendOnlyOff: boolean;
+}
+
+/** A replica says every second what it has received. */
+const MOST_LAG_SECONDS = 4;
+
 /** Effects of scripts are replicated, and scripts may read the clock before they write, since 5; ACL users came with 6. */
 const OLDEST = [6, 2] as const;
 
@@ -35,7 +44,8 @@ export function readInfo(text: string): Map<string, string> {
 export function judge(
   info: ReadonlyMap<string, string>,
   config: ServerSettings | undefined,
-  settings: Pick<Settings, "address" | "allowLoss" | "assumeDurable">,
+  settings: Pick<Settings, "address" | "allowLoss" | "assumeDurable" | "waitReplicas">,
+  seen: Seen = { appendOnlyOff: false },
 ): Verdict {
   const { shown } = settings.address;
   const refuse = (sentence: string) => new UnfitError("BACKEND_DOWN", `the server at ${shown} ${sentence}`);
@@ -50,11 +60,18 @@ export function judge(
   if ((info.get("role") ?? "master") !== "master")
     throw refuse("is a replica: --url must lead to the primary, whichever node that is");
   assertKeepsKeys(info, config, settings, refuse);
+  const { waitReplicas } = settings;
+  const near = waitReplicas === 0 ? 0 : nearReplicas(info);
+  // A primary that is cut off may have been replaced, and what it holds may be old.
+  if (near < waitReplicas)
+    throw refuse(
+      `has ${near} replicas that are connected and heard of in the last ${MOST_LAG_SECONDS} s, of ${waitReplicas} that --wait-replicas asks for`,
+    );
   const version = info.get("valkey_version") ?? compatible;
   return {
     server: info.get("server_name") ?? "redis",
     version,
-    durable: assertDurable(info, config, settings, refuse),
+    durable: assertDurable(info, config, settings, seen, refuse),
     replicas: Number(info.get("connected_slaves") ?? 0),
   };
 }
@@ -75,10 +92,20 @@ function assertKeepsKeys(
     );
 }
 
+/** INFO's `slave0:ip=…,port=…,state=online,offset=…,lag=1`, from 0 on. */
+function nearReplicas(info: ReadonlyMap<string, string>): number {
+  return [...info].filter(([name, value]) => {
+    if (!/^slave\d+$/.test(name)) return false;
+    const lag = /(?:^|,)lag=(\d+)/.exec(value)?.[1];
+    return /(?:^|,)state=online(?:,|$)/.test(value) && lag !== undefined && Number(lag) <= MOST_LAG_SECONDS;
+  }).length;
+}
+
 function assertDurable(
   info: ReadonlyMap<string, string>,
   config: ServerSettings | undefined,
   { assumeDurable, allowLoss }: Pick<Settings, "assumeDurable" | "allowLoss">,
+  seen: Seen,
   refuse: Refuse,
 ): boolean {
   if (allowLoss) return false;
@@ -94,6 +121,7 @@ function assertDurable(
     // Otherwise nothing is synced while a child rewrites the file.
     ["no-appendfsync-on-rewrite", "no"],
   ].find(([name = "", wanted]) => config[name] !== wanted);
+  if (config["appendonly"] !== "yes") seen.appendOnlyOff = true;
   if (wrong !== undefined) {
     const [name = "", wanted] = wrong;
     throw refuse(
@@ -103,7 +131,13 @@ function assertDurable(
   if ((info.get("aof_last_write_status") ?? "ok") !== "ok")
     throw refuse("could not write to its append-only file: its log has the cause");
   // Just switched on by CONFIG SET: what a crash would leave of the file is not read again before this has ended.
-  if (info.get("aof_rewrite_in_progress") === "1" && info.get("aof_current_size") === "0")
-    throw refuse("is still writing its first append-only file: start when aof_rewrite_in_progress is 0");
+  const rewriting = ["aof_rewrite_in_progress", "aof_rewrite_scheduled"].some((name) => info.get(name) === "1");
+  const failed = (info.get("aof_last_bgrewrite_status") ?? "ok") !== "ok";
+  if (rewriting && info.get("aof_current_size") === "0") seen.appendOnlyOff = true;
+  if (seen.appendOnlyOff && (rewriting || failed))
+    throw refuse(
+      "is still writing its first append-only file: start when aof_rewrite_in_progress and aof_rewrite_scheduled are 0 and aof_last_bgrewrite_status is ok",
+    );
+  seen.appendOnlyOff = false;
   return true;
 }

@@ -33,13 +33,22 @@ export async function evaluate(
   return run("EVAL", [script.text, ...rest]);
 }
 
+export interface Answer {
+  readonly word: string;
+  readonly writes: number;
+  readonly rest: readonly Reply[];
+}
+
 export class Runner {
   readonly #keys: readonly string[];
   readonly #id: string;
   readonly #settings: Settings;
   readonly #log: Logger;
-  /** The most Writes that the store was ever seen to hold. */
-  #seenWrites = 0;
+  /**
+   * The most Writes that the store was ever seen to hold, and must hold from then on. With --wait-replicas only those that
+   * so many replicas have received: the others may be lost in any failover, and nobody was told that they are kept.
+   */
+  #heldWrites = 0;
   /** The store holds less than it did: for good, unless losses are allowed. */
   #lost: OutriggerError | undefined;
 
@@ -51,7 +60,7 @@ export class Runner {
   }
 
   /**
-   * @returns the answer behind its first two parts, `word` being `ok`, `failed`, `late` or `damaged`
+   * @returns the answer: `word` is `ok`, `failed` or `late`, `writes` how many Writes the store held then
    * @throws OutriggerError
    */
   async run(
@@ -60,10 +69,10 @@ export class Runner {
     args: readonly Argument[],
     signal: AbortSignal,
     again?: () => void,
-  ): Promise<{ readonly word: string; readonly second: Reply; readonly rest: readonly Reply[] }> {
+  ): Promise<Answer> {
     if (this.#lost !== undefined) throw this.#lost;
     // Held against what was seen before it was sent: answers of two connections may cross.
-    const seen = this.#seenWrites;
+    const seen = this.#heldWrites;
     const call = (command: string, all: readonly Argument[]) => link.call(command, all, signal);
     let reply: Reply;
     try {
@@ -79,10 +88,20 @@ export class Runner {
     const [first = null, second = null, ...rest] = reply as readonly Reply[];
     const word = textOf(first);
     if (word === "store") throw this.#otherStore(second, link);
-    if (word === "back") throw this.#wentBack(seen, Number(textOf(second)));
-    if (word === "damaged") throw damaged(this.#where, `key ${textOf(second)} has no value`);
-    if (word === "ok") this.#seenWrites = Math.max(this.#seenWrites, Number(textOf(second)));
-    return { word, second, rest };
+    const writes = Number(textOf(second));
+    if (word === "back") throw this.#wentBack(seen, writes);
+    if (word === "damaged") throw damaged(this.#where, `key ${textOf(rest[0] ?? null)} has no value`);
+    if (this.#settings.waitReplicas === 0) this.hold(writes);
+    return { word, writes, rest };
+  }
+
+  get heldWrites(): number {
+    return this.#heldWrites;
+  }
+
+  /** From now on the store must hold so many. */
+  hold(writes: number): void {
+    this.#heldWrites = Math.max(this.#heldWrites, writes);
   }
 
   get #where(): string {
@@ -116,7 +135,8 @@ export class Runner {
     );
     if (this.#settings.allowLoss) {
       this.#log.error(error.message);
-      this.#seenWrites = found;
+      // Whether replicas have even that is not known.
+      this.#heldWrites = this.#settings.waitReplicas === 0 ? found : 0;
     } else if (this.#lost === undefined) {
       this.#log.fatal(error.message);
       this.#lost = error;

@@ -4,7 +4,8 @@
  *
  * KEYS: 1 the store's facts (hash: id, format, writes), 2 all keys (sorted set, every score 0: bytewise order), 3 values
  * (hash: 24 characters of etag, then the value). ARGV: 1 the store's id, 2 the least `writes` that must be there, then the
- * script's own. Answers begin with a word: ok, or why nothing was done.
+ * script's own. Answers begin with a word (ok, or why nothing was done) and the store's `writes` as of that moment; only
+ * where it is another store, `store, its id or nil`.
  */
 import { createHash } from "node:crypto";
 
@@ -49,7 +50,7 @@ local answer = {'ok', writes, 0}
 local bytes = 0
 for i, key in ipairs(found) do
   local raw = i <= limit and redis.call('HGET', KEYS[3], key)
-  if i <= limit and not raw then return {'damaged', key} end
+  if i <= limit and not raw then return {'damaged', writes, key} end
   if raw then bytes = bytes + #key + #raw end
   if not raw or (bytes > tonumber(ARGV[6]) and i > 1) then
     answer[3] = 1
@@ -72,18 +73,41 @@ return {'ok', writes, redis.call('ZCARD', KEYS[2]), redis.call('HLEN', KEYS[3])}
 `);
 
 /**
+ * `may` runs a command and answers nothing, or the error that the script is to end with, which names the permission: older
+ * servers say neither that it is one nor which. The others are harmless forms of what a Write changes. Only the first
+ * command of a script that may change something is refused by a full server, and only where it may take memory.
+ */
+const permissions = `
+local function may(command, ...)
+  local answer = redis.pcall(command, ...)
+  if type(answer) ~= 'table' or not answer.err then return nil end
+  for _, words in ipairs({'NOPERM', 'ACL failure', "can't run this command", "can't access"}) do
+    if string.find(answer.err, words, 1, true) then
+      return {err = 'NOPERM the user lacks +' .. string.lower(command) .. ' on the keys of this store'}
+    end
+  end
+  return answer
+end
+local function mayShrink()
+  return may('HDEL', KEYS[3], '') or may('ZREM', KEYS[2], '')
+end
+local function mayGrow()
+  return may('ZADD', KEYS[2], 'XX', 0, '')
+end
+`;
+
+/**
  * ARGV 3: not-after in ms or nothing, then four for each operation: put, delete or check; key; condition (nothing, absent,
- * present, =etag); what to put. Answers `ok, writes, etag seen by each check or nothing…`, `failed, index` or
- * `late, now`. Without operations it only counts.
+ * present, =etag); what to put. Answers `ok, writes, 1 where it changed anything, etag seen by each check or nothing…`,
+ * `failed, writes, index` or `late, writes, now`.
  *
  * A script is not rolled back. That it is all or none rests on this: everything that can refuse it (conditions, time,
- * and with the first command that changes something: memory, role, disk) does so before anything is changed, and after
- * the first change the server refuses nothing more. So the first change of a Write that may grow is the one that takes
- * memory (HINCRBY), while one that only deletes begins with HDEL, which a full server allows.
+ * permissions, and with the first command that may change something: memory, role, disk) does so before a key is changed,
+ * and after that the server refuses nothing more. A Write of deletes is not refused for want of memory.
  */
-export const writeScript = script(`
-local answer = {'ok', writes}
-local grows, changes = #ARGV == 3, #ARGV == 3
+export const writeScript = script(`${permissions}
+local answer = {'ok', writes, 0}
+local grows, changes = false, false
 for i = 4, #ARGV, 4 do
   local kind, condition = ARGV[i], ARGV[i + 2]
   local etag = ''
@@ -93,7 +117,7 @@ for i = 4, #ARGV, 4 do
     local holds = '=' .. etag == condition
     if condition == 'absent' then holds = not raw end
     if condition == 'present' then holds = raw end
-    if not holds then return {'failed', (i - 4) / 4} end
+    if not holds then return {'failed', writes, (i - 4) / 4} end
   end
   if kind == 'put' then grows, changes = true, true end
   if kind == 'delete' then changes = true end
@@ -103,21 +127,30 @@ if not changes then return answer end
 if ARGV[3] ~= '' then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  if now > tonumber(ARGV[3]) then return {'late', string.format('%.0f', now)} end
+  if now > tonumber(ARGV[3]) then return {'late', writes, string.format('%.0f', now)} end
 end
-if grows then answer[2] = redis.call('HINCRBY', KEYS[1], 'writes', 1) end
-local gone = 0
+local refused = grows and mayGrow() or mayShrink()
+if refused then return refused end
+answer[2], answer[3] = string.format('%.0f', writes + 1), 1
+refused = may('HSET', KEYS[1], 'writes', answer[2])
+if refused then return refused end
 for i = 4, #ARGV, 4 do
   local key = ARGV[i + 1]
   if ARGV[i] == 'put' then
     if redis.call('HSET', KEYS[3], key, ARGV[i + 3]) == 1 then redis.call('ZADD', KEYS[2], 0, key) end
   elseif ARGV[i] == 'delete' and redis.call('HDEL', KEYS[3], key) == 1 then
     redis.call('ZREM', KEYS[2], key)
-    gone = gone + 1
   end
 end
-if not grows and gone > 0 then answer[2] = redis.call('HINCRBY', KEYS[1], 'writes', 1) end
 return answer
+`);
+
+/**
+ * A change of nothing, which replicas receive all the same, and which needs every permission that a Write needs; a full
+ * server lets it pass. Answers `ok, writes`.
+ */
+export const touchScript = script(`${permissions}
+return mayShrink() or mayGrow() or may('HSET', KEYS[1], 'format', '1') or {'ok', writes}
 `);
 
 /** ARGV 1: the id if there is none. Answers the id, 1 where it is new, and how many keys there are. Changes nothing with ARGV 2. */

@@ -76,17 +76,25 @@ export class RedisMetaStore implements MetaDriver {
       args.push(operation.kind, operation.key, conditionOf(operation.condition), raw);
     }
     call.assertInTime();
-    const { word, second, rest } = await runner
+    const connection = writes.connection;
+    const {
+      word,
+      writes: count,
+      rest,
+    } = await runner
       .run(writes, writeScript, args, call.signal, () => call.assertInTime())
       .catch((error: unknown) => {
         throw withOutcome(error, call.signal);
       });
-    if (word === "failed") throw conditionFailed(operations, Number(textOf(second)));
-    if (word === "late") throw tooLate(call.notAfterMs ?? 0, Number(textOf(second)));
-    if (rest.length !== operations.length) throw oddReply("a Write");
-    await replication?.received(call.signal);
+    if (word === "late") throw tooLate(call.notAfterMs ?? 0, Number(textOf(rest[0] ?? null)));
+    const [changed, ...seen] = rest;
+    if (word === "ok" && changed === 1) replication?.answered(connection, count);
+    // Also a condition that failed: what it failed against may be on the primary alone.
+    await replication?.received(count, call.signal);
+    if (word === "failed") throw conditionFailed(operations, Number(textOf(changed ?? null)));
+    if (seen.length !== operations.length) throw oddReply("a Write");
     return operations.map(({ kind }, index) =>
-      kind === "put" ? (etags[index] ?? "") : kind === "check" ? textOf(rest[index] ?? null) : "",
+      kind === "put" ? (etags[index] ?? "") : kind === "check" ? textOf(seen[index] ?? null) : "",
     );
   }
 
@@ -97,8 +105,9 @@ export class RedisMetaStore implements MetaDriver {
   ): Promise<readonly Reply[]> {
     const { runner, reads, replication, assertUsable } = this.#parts;
     assertUsable();
-    replication?.assertReceived();
-    const { rest } = await runner.run(reads, script, args, signal);
+    const { rest, writes } = await runner.run(reads, script, args, signal);
+    replication?.assertMayBeReceived(writes);
+    await replication?.received(writes, signal);
     return rest;
   }
 }

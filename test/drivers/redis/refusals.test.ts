@@ -5,10 +5,12 @@ import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { parseAddress } from "../../../drivers/redis/address.ts";
+import { judge } from "../../../drivers/redis/requirements.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { freePort, tempFolder } from "../../helpers/temp.ts";
 import { command, missing } from "../../helpers/tools.ts";
-import { failsWith, init, open } from "./in-process.ts";
+import { failsWith, init, open, put, remove, soon } from "./in-process.ts";
 import { DURABLE, RedisServer, refusal } from "./redis.ts";
 
 const SECRET = "s3cr3t-of-this-test";
@@ -142,6 +144,35 @@ describe("the redis driver refuses", { skip: missing("redis-server", "redis-sdk"
     await other.kill();
   });
 
+  it("a server whose append-only file was off, until the next is complete", () => {
+    const settings = {
+      address: parseAddress(server.url).address,
+      allowLoss: false,
+      assumeDurable: false,
+      waitReplicas: 0,
+    };
+    const on = {
+      appendonly: "yes",
+      appendfsync: "always",
+      "no-appendfsync-on-rewrite": "no",
+      "maxmemory-policy": "noeviction",
+    };
+    const info = (lines: Readonly<Record<string, string>>) =>
+      new Map(Object.entries({ redis_version: "7.0.15", aof_current_size: "100", ...lines }));
+    const first = /is still writing its first append-only file/;
+    const scheduled = { aof_rewrite_scheduled: "1" };
+    assert.throws(() => judge(info({ ...scheduled, aof_current_size: "0" }), on, settings), first);
+    // A rewrite of a file that was always written is no matter.
+    assert.ok(judge(info(scheduled), on, settings).durable);
+    const seen = { appendOnlyOff: false };
+    assert.throws(() => judge(info({}), { ...on, appendonly: "no" }, settings, seen), /has appendonly no/);
+    assert.throws(() => judge(info(scheduled), on, settings, seen), first);
+    assert.throws(() => judge(info({ aof_rewrite_in_progress: "1" }), on, settings, seen), first);
+    assert.throws(() => judge(info({ aof_last_bgrewrite_status: "err" }), on, settings, seen), first);
+    assert.ok(judge(info({}), on, settings, seen).durable);
+    assert.ok(judge(info(scheduled), on, settings, seen).durable);
+  });
+
   it("a server that forbids CONFIG, unless its durability is stated", async () => {
     const other = await RedisServer.start(scope, { flags: [...DURABLE, "--rename-command", "CONFIG", ""] });
     await refuses(other.url, [], /forbids CONFIG, .*--assume-durable, or run with --allow-loss/);
@@ -185,6 +216,38 @@ describe("the redis driver refuses", { skip: missing("redis-server", "redis-sdk"
       [...user, "--assume-durable", "--key-prefix", "others"],
       /docs\/reference\/drivers\/redis\.md lists it/,
     );
+    await other.kill();
+  });
+
+  it("a user who lacks a permission of a Write, by its name, and then does nothing of it", async () => {
+    const other = await RedisServer.start(scope);
+    await init(other.url);
+    const { meta } = await open(scope, other.url);
+    await meta.write([put("a", "1")], soon());
+    const contents = () =>
+      Promise.all([
+        other.cli("HGETALL", "{outrigger}:values"),
+        other.cli("ZRANGE", "{outrigger}:keys", "0", "-1"),
+        other.cli("HGET", "{outrigger}:store", "writes"),
+      ]);
+    const before = await contents();
+    await other.cli("ACL", "SETUSER", "driver", "on", `>${SECRET}`, "~{outrigger}:*", "+@all");
+    const user = ["--username", "driver", "--password", SECRET];
+    for (const name of ["zadd", "hset", "hdel", "zrem"]) {
+      const driver = await open(scope, other.url, user);
+      await other.cli("ACL", "SETUSER", "driver", `-${name}`);
+      const lacks = new RegExp(`the user lacks \\+${name} on the keys of this store`);
+      const error = await failsWith(
+        driver.meta.write([remove("a"), put("b", "1"), put("c", "1")], soon()),
+        "BACKEND_DOWN",
+        lacks,
+      );
+      assert.equal(error.metadata["sent"], "no");
+      assert.deepEqual(await contents(), before);
+      await refuses(other.url, user, lacks);
+      await open(scope, other.url, user, true);
+      await other.cli("ACL", "SETUSER", "driver", "+@all");
+    }
     await other.kill();
   });
 
