@@ -141,8 +141,13 @@ export interface BlobDriver extends Store {
     },
     call: CallContext,
   ): Promise<Upload>;
-  /** Takes the upload and its bytes away; an unknown one is fine. */
-  abort(uploadId: string, call: CallContext): Promise<void>;
+  /**
+   * Takes the upload and its bytes away; an unknown one is fine.
+   * @param ifIdleMs only if it was not used for so long. The host has looked; a driver that claims REPLICAS looks again, as
+   * the upload is when it ends it, since another replica may have taken it over meanwhile [blob.abort.02].
+   * @throws UPLOAD_BUSY
+   */
+  abort(uploadId: string, call: CallContext, ifIdleMs?: number): Promise<void>;
   /** Ascending by id; with `uploadId`, only that one. */
   listUploads(
     request: { readonly startAfter: string; readonly limit: number; readonly uploadId?: string },

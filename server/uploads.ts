@@ -178,10 +178,12 @@ export class Uploads {
     entry.users++;
     try {
       if (ifIdleMs !== undefined) await this.#assertIdle(entry, ifIdleMs, call);
+      // A stream that ends here persists what it has, which is no use that the abort should mind.
+      const driversIdleMs = entry.current === undefined ? ifIdleMs : undefined;
       this.#supersede(entry, "the upload was aborted");
       await this.#inTurn(entry, async () => {
         call.assertInTime();
-        await this.#options.driver.abort(uploadId, call);
+        await this.#options.driver.abort(uploadId, call, driversIdleMs);
         entry.gone = true;
       });
     } finally {
@@ -192,7 +194,7 @@ export class Uploads {
 
   async #assertIdle(entry: Entry, ifIdleMs: number, call: CallContext): Promise<void> {
     const { newest } = entry;
-    const upload = await this.#facts(entry.id, call);
+    const upload = await this.#factsOfReadable(entry.id, call);
     const usedMeanwhile = entry.newest !== newest;
     if (usedMeanwhile || (upload !== undefined && upload.idleMs < ifIdleMs)) {
       throw new OutriggerError("UPLOAD_BUSY", `upload ${entry.id} was used less than ${ifIdleMs} ms ago`);
@@ -216,6 +218,16 @@ export class Uploads {
     const { items } = await this.#options.driver.listUploads({ uploadId, startAfter: "", limit: 1 }, call);
     const upload = items.find((one) => one.uploadId === uploadId);
     return upload === undefined ? undefined : this.#withOwnIdle(upload);
+  }
+
+  /** One that cannot be read must still end: how old it is only the driver can say, and does. */
+  async #factsOfReadable(uploadId: string, call: CallContext): Promise<UploadFacts | undefined> {
+    try {
+      return await this.#facts(uploadId, call);
+    } catch (error) {
+      if (!hasReason(error, "STORED_CORRUPT")) throw error;
+      return undefined;
+    }
   }
 
   /** Bytes received here and not yet persisted are use that the driver may not have noticed. */

@@ -80,8 +80,8 @@ export class CacheBlobs implements BlobDriver {
     );
   }
 
-  abort(uploadId: string, call: CallContext): Promise<void> {
-    return this.#options.slow.abortUpload(uploadId, mutating(call));
+  abort(uploadId: string, call: CallContext, ifIdleMs?: number): Promise<void> {
+    return this.#options.slow.abortUpload(uploadId, mutating(call), ifIdleMs);
   }
 
   async listUploads(

@@ -142,8 +142,9 @@ export class Member {
     return this.asked(() => this.connection.store.listUploads(request, options));
   }
 
-  abortUpload(uploadId: string, options?: CallOptions): Promise<void> {
-    return this.asked(() => this.connection.store.abortUpload(uploadId, {}, options));
+  abortUpload(uploadId: string, options?: CallOptions, ifIdleMs?: number): Promise<void> {
+    const how = ifIdleMs === undefined ? {} : { ifIdleMs };
+    return this.asked(() => this.connection.store.abortUpload(uploadId, how, options));
   }
 
   openUpload(open: RemoteOpen, options?: CallOptions): Promise<RemoteUpload> {

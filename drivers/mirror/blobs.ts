@@ -166,8 +166,8 @@ export class MirrorBlobs implements BlobDriver {
     return upload;
   }
 
-  abort(uploadId: string, call: CallContext): Promise<void> {
-    return this.#options.primary.abortUpload(uploadId, mutating(call));
+  abort(uploadId: string, call: CallContext, ifIdleMs?: number): Promise<void> {
+    return this.#options.primary.abortUpload(uploadId, mutating(call), ifIdleMs);
   }
 
   async listUploads(

@@ -91,15 +91,15 @@ export class ShardUploads {
     return committed;
   }
 
-  async abort(uploadId: string, call: CallContext): Promise<void> {
+  async abort(uploadId: string, call: CallContext, ifIdleMs?: number): Promise<void> {
     assertForeign(uploadId);
     const { memberOf, staging } = this.#options;
     const { home, staged, hasPointer } = await this.#find(uploadId, call);
     call.assertInTime();
     // Also where none was seen: one that is being opened has to end [blob.abort.03].
-    await home.abortUpload(uploadId, mutating(call));
+    await home.abortUpload(uploadId, mutating(call), ifIdleMs);
     if (staged !== undefined) await staging.forget(home, uploadId);
-    if (home !== memberOf(uploadId)) await memberOf(uploadId).abortUpload(uploadId, mutating(call));
+    if (home !== memberOf(uploadId)) await memberOf(uploadId).abortUpload(uploadId, mutating(call), ifIdleMs);
     if (hasPointer) await this.#dropPointer(uploadId, call);
   }
 

@@ -5,6 +5,7 @@
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../../proto/clock.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
+import { algorithmOf } from "../../proto/keys.ts";
 import { assertInTime } from "../calls.ts";
 import { Cleaning } from "./cleaning.ts";
 import type { ObjectFacts, ObjectStore, PartFacts, RequestHow } from "./contract.ts";
@@ -173,6 +174,16 @@ export class Commits {
     return holds(this.#store, key, { sizeBytes, digest }, untimed.signal);
   }
 
+  /** As far as one look tells it: the key got as many bytes since the commit began. */
+  async seemsPlaced(state: UploadState, signal: AbortSignal): Promise<boolean> {
+    const { key, digest } = targetOf(state);
+    const { sizeBytes, sinceMs } = endingOf(state);
+    const facts = await this.#store.head(key, signal);
+    if (facts?.sizeBytes !== sizeBytes || facts.modifiedMs < sinceMs - SKEW_MS) return false;
+    const known = facts.digests.find((one) => one.startsWith(`${algorithmOf(digest)}:`));
+    return known === undefined || known === digest;
+  }
+
   /** From here on the upload is unknown [blob.append.16]. What cannot be taken away now is by whoever meets it. */
   async end(held: HeldState): Promise<void> {
     try {
@@ -219,10 +230,11 @@ export class Commits {
 
   /**
    * An upload that is ending in other hands: waits for a sign that they live, then goes on with it. Once it resolves the
-   * state is another one, or gone. @throws BACKEND_DOWN and the like: then it is as it was
+   * state is another one, or gone. The upload is no younger for it. @throws BACKEND_DOWN and the like: then it is as it was
    */
   async settle(held: HeldState, signal: AbortSignal): Promise<void> {
     if (await this.#moves(held, signal)) return;
+    held.idle = true;
     try {
       // One of those who find it goes on.
       await held.swap({});

@@ -60,7 +60,7 @@ export function createObjectBlobDriver(store: ObjectStore, settings: ObjectBlobS
     facts,
     ...createBlobs(store, settings.log),
     open: (uploadId, options, call) => uploads.open(uploadId, options, call),
-    abort: (uploadId, call) => uploads.abort(uploadId, call),
+    abort: (uploadId, call, ifIdleMs) => uploads.abort(uploadId, call, ifIdleMs),
     listUploads: (request: Parameters<BlobDriver["listUploads"]>[0], call: CallContext) => uploads.list(request, call),
     sweep: () => uploads.sweep(),
     get mostMemoryBytes() {

@@ -1,7 +1,7 @@
 /** An upload's state as this process holds it: compared and set, with lost answers settled by looking. */
 import { type Clock, sleep } from "../../proto/clock.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
-import type { ObjectStore, RequestHow } from "./contract.ts";
+import type { ObjectFacts, ObjectStore, RequestHow } from "./contract.ts";
 import { conditionLost } from "./holds.ts";
 import { stateName } from "./names.ts";
 import { decodeState, encodeState, fenced, newToken, STATE_MOST_BYTES, type UploadState } from "./state.ts";
@@ -17,15 +17,25 @@ export class HeldState {
   readonly store: ObjectStore;
   readonly clock: Clock;
   readonly uploadId: string;
+  /** What is changed from here on is no use of the upload, but the end that somebody else began. */
+  idle = false;
   #state: UploadState;
   #etag: string;
+  #changedMs: number;
 
-  private constructor(store: ObjectStore, clock: Clock, uploadId: string, state: UploadState, etag: string) {
+  private constructor(
+    store: ObjectStore,
+    clock: Clock,
+    uploadId: string,
+    state: UploadState,
+    { etag, modifiedMs }: Pick<ObjectFacts, "etag" | "modifiedMs">,
+  ) {
     this.store = store;
     this.clock = clock;
     this.uploadId = uploadId;
     this.#state = state;
     this.#etag = etag;
+    this.#changedMs = modifiedMs;
   }
 
   get state(): UploadState {
@@ -34,6 +44,11 @@ export class HeldState {
 
   get etag(): string {
     return this.#etag;
+  }
+
+  /** When anybody changed it last, for use or not; unix ms. */
+  get changedMs(): number {
+    return this.#changedMs;
   }
 
   /** @throws STORED_CORRUPT */
@@ -46,7 +61,7 @@ export class HeldState {
     const name = stateName(uploadId);
     const found = await readWhole(store, name, signal, STATE_MOST_BYTES);
     if (found === undefined) return undefined;
-    return new HeldState(store, clock, uploadId, decodeState(found.data, name), found.facts.etag);
+    return new HeldState(store, clock, uploadId, decodeState(found.data, name), found.facts);
   }
 
   /** @returns undefined where the upload is there already */
@@ -58,17 +73,20 @@ export class HeldState {
     how: RequestHow,
   ): Promise<HeldState | undefined> {
     const etag = await write(store, clock, uploadId, state, undefined, how);
-    return etag === undefined ? undefined : new HeldState(store, clock, uploadId, state, etag);
+    if (etag === undefined) return undefined;
+    return new HeldState(store, clock, uploadId, state, { etag, modifiedMs: clock.now() });
   }
 
   /** @throws UPLOAD_FENCED when it is not what this process holds any more */
   async swap(change: Partial<UploadState>, how: RequestHow = untimed): Promise<void> {
-    const next: UploadState = { ...this.#state, ...change, nonce: newToken(), usedMs: this.clock.now() };
+    const usedMs = this.idle ? this.#state.usedMs : this.clock.now();
+    const next: UploadState = { ...this.#state, ...change, nonce: newToken(), usedMs };
     const before = { etag: this.#etag, nonce: this.#state.nonce };
     const etag = await write(this.store, this.clock, this.uploadId, next, before, how);
     if (etag === undefined) throw fenced();
     this.#etag = etag;
     this.#state = next;
+    this.#changedMs = this.clock.now();
   }
 
   /** An absent one, or another one by now, is fine. */

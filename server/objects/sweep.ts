@@ -2,6 +2,7 @@
 import type { Logger } from "pino";
 import type { Clock } from "../../proto/clock.ts";
 import { hasReason } from "../../proto/errors.ts";
+import type { Page } from "../contract.ts";
 import { Cleaning } from "./cleaning.ts";
 import type { ObjectStore } from "./contract.ts";
 import { HeldState, untimed } from "./held-state.ts";
@@ -20,9 +21,15 @@ export interface SweepParts {
   readonly log: Logger;
   readonly uploadTtlMs: number;
   readonly uploads: {
-    ids(startAfter: string, limit: number, signal: AbortSignal): Promise<{ ids: string[]; more: boolean }>;
+    states(
+      startAfter: string,
+      limit: number,
+      signal: AbortSignal,
+    ): Promise<Page<{ readonly uploadId: string; readonly modifiedMs: number }>>;
   };
 }
+
+type Found = HeldState | "unreadable" | undefined;
 
 export class Sweep {
   readonly #parts: SweepParts;
@@ -63,7 +70,7 @@ export class Sweep {
   async #unnamedBytes(): Promise<void> {
     const { store, clock } = this.#parts;
     let startAfter = "";
-    let last: { readonly uploadId: string; readonly held: HeldState | undefined } | undefined;
+    let last: { readonly uploadId: string; readonly held: Found } | undefined;
     for (;;) {
       const { items, more } = await store.list({ prefix: BYTES, startAfter, limit: 1000 }, untimed.signal);
       for (const { name, modifiedMs } of items) {
@@ -71,9 +78,8 @@ export class Sweep {
         if (clock.now() - modifiedMs < UNNAMED_MS) continue;
         const { uploadId } = ownerOf(name);
         if (last?.uploadId !== uploadId) last = { uploadId, held: await this.#load(uploadId) };
-        if (last.held === undefined || !mayName(last.held.state, uploadId, name)) {
-          await store.delete(name, undefined, untimed);
-        }
+        if (last.held === "unreadable" || (last.held && mayName(last.held.state, uploadId, name))) continue;
+        await this.#each(uploadId, () => store.delete(name, undefined, untimed));
       }
       if (!more || items.length === 0) return;
     }
@@ -86,42 +92,60 @@ export class Sweep {
       if (clock.now() - one.begunMs > uploadTtlMs) old.push(one);
     }
     if (old.length === 0) return;
-    const named = await this.#namedRefs();
+    const { refs, unreadable } = await this.#named();
     for (const { name, ref } of old) {
-      if (named.has(ref)) continue;
-      await store.parts.abandon(name, ref, untimed);
-      log.info({ name }, "parts that no upload names were taken away");
+      if (refs.has(ref)) continue;
+      // Parts under a key may be those of an upload that cannot be read: it expires first.
+      if (name.startsWith(BYTES) ? unreadable.has(ownerOf(name).uploadId) : unreadable.size > 0) continue;
+      await this.#each(name, async () => {
+        await store.parts.abandon(name, ref, untimed);
+        log.info({ name }, "parts that no upload names were taken away");
+      });
     }
   }
 
-  /** Of all uploads; those whose end was interrupted are ended. */
-  async #namedRefs(): Promise<ReadonlySet<string>> {
+  /** By all uploads; those whose end was interrupted are ended. */
+  async #named(): Promise<{ readonly refs: ReadonlySet<string>; readonly unreadable: ReadonlySet<string> }> {
     const { uploads, clock } = this.#parts;
     const refs = new Set<string>();
+    const unreadable = new Set<string>();
     let startAfter = "";
     for (;;) {
-      const { ids, more } = await uploads.ids(startAfter, 1000, untimed.signal);
-      for (const id of ids) {
-        startAfter = id;
-        const held = await this.#load(id);
+      const { items, more } = await uploads.states(startAfter, 1000, untimed.signal);
+      for (const { uploadId } of items) {
+        startAfter = uploadId;
+        const held = await this.#load(uploadId);
         if (held === undefined) continue;
+        if (held === "unreadable") {
+          unreadable.add(uploadId);
+          continue;
+        }
         if (held.state.assembly !== undefined) refs.add(held.state.assembly.ref);
-        if (held.state.phase === "done" && clock.now() - held.state.usedMs > MINUTE_MS) await this.#end(held);
+        if (held.state.phase === "done" && clock.now() - held.state.usedMs > MINUTE_MS) {
+          await this.#each(uploadId, () => this.#cleaning.end(held));
+        }
       }
-      if (!more || ids.length === 0) return refs;
+      if (!more || items.length === 0) return { refs, unreadable };
     }
   }
 
-  async #end(held: HeldState): Promise<void> {
+  async #load(uploadId: string): Promise<Found> {
+    const { store, clock } = this.#parts;
+    let found: Found = "unreadable";
+    await this.#each(uploadId, async () => {
+      found = await HeldState.load(store, clock, uploadId, untimed.signal);
+    });
+    return found;
+  }
+
+  /** What fails for one of them keeps nothing from the others, unless the backend is not there. */
+  async #each(what: string, work: () => Promise<void>): Promise<void> {
     try {
-      await this.#cleaning.end(held);
-    } catch (error) {
-      if (!hasReason(error, "UPLOAD_FENCED")) throw error;
+      await work();
+    } catch (err) {
+      if (hasReason(err, "BACKEND_DOWN", "THROTTLED")) throw err;
+      if (!hasReason(err, "UPLOAD_FENCED")) this.#parts.log.warn({ err, what }, "the sweep passes it over");
     }
-  }
-
-  #load(uploadId: string): Promise<HeldState | undefined> {
-    return HeldState.load(this.#parts.store, this.#parts.clock, uploadId, untimed.signal);
   }
 }
 

@@ -10,6 +10,7 @@ import type { ObjectStore } from "./contract.ts";
 import type { ObjectBlobSettings } from "./driver.ts";
 import { FenceWatch } from "./fence-watch.ts";
 import { HeldState } from "./held-state.ts";
+import { conditionLost } from "./holds.ts";
 import { UploadMemory } from "./memory.ts";
 import { stateName, UPLOADS } from "./names.ts";
 import { partBytesFor } from "./part-size.ts";
@@ -21,8 +22,20 @@ import { UploadWriter } from "./upload-writer.ts";
 
 type OpenOptions = Parameters<BlobDriver["open"]>[1];
 
+/** The state of an upload as the listing tells it. */
+export interface StateObject {
+  readonly uploadId: string;
+  readonly modifiedMs: number;
+}
+
 const LOADS_AT_ONCE = 16;
 const FENCE_LOOK_MS = 3_000;
+/**
+ * How long an upload that is ending shows no change before a look at it ends it: whoever ends it may be about it, or have
+ * no time left for it.
+ */
+const ENDING_MS = 5 * 60_000;
+const LATE_MS = 60_000;
 
 export class ObjectUploads {
   readonly memory: UploadMemory;
@@ -154,39 +167,53 @@ export class ObjectUploads {
     }
   }
 
-  async abort(uploadId: string, call: CallContext): Promise<void> {
+  /** @throws UPLOAD_BUSY */
+  async abort(uploadId: string, call: CallContext, ifIdleMs?: number): Promise<void> {
     for (;;) {
-      const held = await this.#loadForAbort(uploadId, call);
-      if (held === undefined) return;
       try {
+        const held = await HeldState.load(this.#store, this.#clock, uploadId, call.signal);
+        if (held === undefined) return;
+        // Each time: who has changed it meanwhile may have taken it over.
+        if (held.state.phase !== "done") this.#assertIdle(uploadId, held.state.usedMs, ifIdleMs);
         if (held.state.phase === "committing") await this.#settleForAbort(held, call);
         else {
           call.assertInTime();
-          await this.#cleaning.end(held);
-          return;
+          return await this.#cleaning.end(held);
         }
       } catch (error) {
+        if (hasReason(error, "STORED_CORRUPT")) return this.#endUnreadable(uploadId, ifIdleMs, call);
         if (!hasReason(error, "UPLOAD_FENCED")) throw error;
       }
     }
   }
 
-  async #loadForAbort(uploadId: string, call: CallContext): Promise<HeldState | undefined> {
+  #assertIdle(uploadId: string, usedMs: number, ifIdleMs = 0): void {
+    if (this.#clock.now() - usedMs >= ifIdleMs) return;
+    throw new OutriggerError("UPLOAD_BUSY", `upload ${uploadId} was used less than ${ifIdleMs} ms ago`);
+  }
+
+  /** Nothing can be known of it; what it leaves is the sweep's. */
+  async #endUnreadable(uploadId: string, ifIdleMs: number | undefined, call: CallContext): Promise<void> {
+    const name = stateName(uploadId);
+    const facts = await this.#store.head(name, call.signal);
+    if (facts === undefined) return;
+    this.#assertIdle(uploadId, facts.modifiedMs, ifIdleMs);
     try {
-      return await HeldState.load(this.#store, this.#clock, uploadId, call.signal);
+      await this.#store.delete(name, { ifEtag: facts.etag }, howOf(call));
     } catch (error) {
-      if (!hasReason(error, "STORED_CORRUPT")) throw error;
-      // Nothing can be known of it; what it leaves is the sweep's.
-      await this.#store.delete(stateName(uploadId), undefined, howOf(call));
-      return undefined;
+      if (!conditionLost(error)) throw error;
+      await this.abort(uploadId, call, ifIdleMs);
     }
   }
 
+  /** An end that can never be reached must not keep the upload for ever. */
   async #settleForAbort(held: HeldState, call: CallContext): Promise<void> {
     try {
       await this.#commits.settle(held, call.signal);
-    } catch (error) {
-      if (!hasReason(error, "STORED_CORRUPT")) throw error;
+    } catch (err) {
+      call.signal.throwIfAborted();
+      if (isPassing(err)) throw err;
+      this.#settings.log.warn({ err, uploadId: held.uploadId }, "a commit that cannot be finished is aborted");
       await this.#cleaning.end(held);
     }
   }
@@ -201,34 +228,66 @@ export class ObjectUploads {
     }
     let { startAfter } = request;
     for (;;) {
-      const { ids, more } = await this.ids(startAfter, request.limit, call.signal);
+      const { items: states, more } = await this.states(startAfter, request.limit, call.signal);
       const found = new Map<string, UploadFacts>();
-      await eachAtOnce(LOADS_AT_ONCE, ids, async (id) => {
-        const facts = await this.#facts(id, call.signal);
-        if (facts !== undefined) found.set(id, facts);
+      await eachAtOnce(LOADS_AT_ONCE, states, async (state) => {
+        const facts = await this.#factsOrAge(state, call.signal);
+        if (facts !== undefined) found.set(state.uploadId, facts);
       });
-      const items = ids.flatMap((id) => found.get(id) ?? []);
+      const items = states.flatMap(({ uploadId }) => found.get(uploadId) ?? []);
       if (items.length > 0 || !more) return { items, more };
-      startAfter = ids.at(-1) ?? startAfter;
+      startAfter = states.at(-1)?.uploadId ?? startAfter;
     }
   }
 
-  async ids(startAfter: string, limit: number, signal: AbortSignal): Promise<{ ids: string[]; more: boolean }> {
+  async states(startAfter: string, limit: number, signal: AbortSignal): Promise<Page<StateObject>> {
     const after = startAfter === "" ? "" : stateName(startAfter);
     const { items, more } = await this.#store.list({ prefix: UPLOADS, startAfter: after, limit }, signal);
-    return { ids: items.map(({ name }) => name.slice(UPLOADS.length)), more };
+    const states = items.map(({ name, modifiedMs }) => ({ uploadId: name.slice(UPLOADS.length), modifiedMs }));
+    return { items: states, more };
+  }
+
+  /** One that cannot be read is as old as its state, so that it expires, and hides no other one. */
+  async #factsOrAge({ uploadId, modifiedMs }: StateObject, signal: AbortSignal): Promise<UploadFacts | undefined> {
+    try {
+      return await this.#facts(uploadId, signal);
+    } catch (err) {
+      signal.throwIfAborted();
+      if (isPassing(err)) throw err;
+      this.#settings.log.warn({ err, uploadId }, "an upload cannot be read: it is listed by its age alone");
+      return { uploadId, persistedBytes: 0, idleMs: Math.max(0, this.#clock.now() - modifiedMs) };
+    }
   }
 
   async #facts(uploadId: string, signal: AbortSignal): Promise<UploadFacts | undefined> {
     let held = await HeldState.load(this.#store, this.#clock, uploadId, signal);
-    // A commit whose process died has an effect, or has none, and only its end can tell.
-    while (held !== undefined && (held.state.phase === "committing" || held.state.phase === "sealing")) {
-      await this.#commits.settle(held, signal);
+    if (held !== undefined && this.#endsUnattended(held)) {
+      await this.#trySettle(held, signal);
       held = await HeldState.load(this.#store, this.#clock, uploadId, signal);
     }
     if (held === undefined || held.state.phase === "done") return undefined;
+    // It may have been answered, with only its state left to be taken away [blob.append.16].
+    if (held.state.phase === "committing" && (await this.#commits.seemsPlaced(held.state, signal))) return undefined;
     const { persistedBytes, usedMs } = held.state;
     return { uploadId, persistedBytes, idleMs: Math.max(0, this.#clock.now() - usedMs) };
+  }
+
+  /** A commit whose process died has an effect, or has none, and only its end can tell; others' commits are let be. */
+  #endsUnattended({ state, changedMs }: HeldState): boolean {
+    if (this.#settings.readOnly || (state.phase !== "committing" && state.phase !== "sealing")) return false;
+    const now = this.#clock.now();
+    const notAfterMs = state.target?.notAfterMs;
+    const isLate = notAfterMs !== undefined && now > notAfterMs;
+    return now - changedMs > (isLate ? LATE_MS : ENDING_MS);
+  }
+
+  async #trySettle(held: HeldState, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#commits.settle(held, signal);
+    } catch (err) {
+      signal.throwIfAborted();
+      this.#settings.log.warn({ err, uploadId: held.uploadId }, "an upload that is ending could not be ended yet");
+    }
   }
 
   sweep(): Promise<void> {
@@ -242,4 +301,9 @@ export class ObjectUploads {
   async close(): Promise<void> {
     await Promise.allSettled([...this.#opened].map((upload) => upload.close()));
   }
+}
+
+/** It says nothing of the upload: the backend is not there. */
+function isPassing(error: unknown): boolean {
+  return hasReason(error, "BACKEND_DOWN", "THROTTLED");
 }

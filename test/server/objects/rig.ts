@@ -58,7 +58,7 @@ export class ObjectsRig {
     this.#settings = settings;
   }
 
-  replica(options: FakeOptions = {}): Replica {
+  replica(options: FakeOptions = {}, settings: Partial<ObjectBlobSettings> = {}): Replica {
     const store = fakeObjects(this.backend, { ...this.#options, ...options });
     const driver = createObjectBlobDriver(store, {
       storeId: "00000000-0000-4000-8000-000000000000",
@@ -73,6 +73,7 @@ export class ObjectsRig {
       // Never, with this clock: its requests would be others each time.
       fenceLookMs: 100_000,
       ...this.#settings,
+      ...settings,
     });
     return { store, driver };
   }
