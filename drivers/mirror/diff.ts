@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { BlobInfo } from "../../client/contract.ts";
 import { limits } from "../../proto/limits.ts";
+import { isDown } from "../composed/fault.ts";
 import type { Member } from "../composed/member.ts";
 import type { PrivateKeys } from "../composed/private-keys.ts";
 import { sameDigest } from "./copies.ts";
@@ -13,25 +14,31 @@ export interface DiffOptions {
   readonly compare: "size" | "content";
   /**
    * Called for each key that is not alike, a few at once. `anew`: the bytes were read and differ, whatever the secondary
-   * says of them. @throws BACKEND_DOWN ends the diff
+   * says of them. `false`: it could not be, and stays pending. What it throws ends the diff
    */
-  readonly repair: (key: string, anew: boolean) => Promise<void>;
-  /** The primary's own bytes are not those of its digest: nothing is copied over the other ones. */
-  readonly damaged: (key: string) => void;
+  readonly repair: (key: string, anew: boolean) => Promise<boolean>;
+  /** The primary's own bytes are not those of its digest, or cannot be read: nothing is copied over the other ones. */
+  readonly damaged: (key: string, why?: unknown) => void;
   readonly signal: AbortSignal;
 }
 
 export interface DiffResult {
   readonly keys: number;
   readonly repaired: number;
+  /** Those that could not be repaired, or not be compared. */
+  readonly failed: number;
 }
+
+type Compared = "alike" | "other" | "other bytes" | { readonly damaged: true; readonly why?: unknown };
 
 const REPAIRS_AT_ONCE = 4;
 
+/** One blob that fails is told and left; a member that is down ends the diff. @throws BACKEND_DOWN, the signal's reason */
 export async function diffMembers(options: DiffOptions): Promise<DiffResult> {
   const { repair, signal } = options;
   let keys = 0;
   let repaired = 0;
+  let failed = 0;
   const running = new Set<Promise<void>>();
   let failure: { readonly error: unknown } | undefined;
   for await (const [key, here, there] of sideBySide(options)) {
@@ -40,12 +47,16 @@ export async function diffMembers(options: DiffOptions): Promise<DiffResult> {
     keys++;
     const how = here === undefined || there === undefined ? "other" : await compared(options, here, there);
     if (how === "alike") continue;
-    if (how === "damaged") {
-      options.damaged(key);
+    if (typeof how === "object") {
+      failed++;
+      options.damaged(key, how.why);
       continue;
     }
-    repaired++;
     const work: Promise<void> = repair(key, how === "other bytes")
+      .then((isDone) => {
+        if (isDone) repaired++;
+        else failed++;
+      })
       .catch((error) => {
         failure ??= { error };
       })
@@ -55,7 +66,7 @@ export async function diffMembers(options: DiffOptions): Promise<DiffResult> {
   }
   await Promise.all(running);
   if (failure !== undefined) throw failure.error;
-  return { keys, repaired };
+  return { keys, repaired, failed };
 }
 
 /** Every key of either side once, in order. */
@@ -97,25 +108,32 @@ async function compared(
   { primary, secondary, compare, signal }: DiffOptions,
   here: BlobInfo,
   there: BlobInfo,
-): Promise<"alike" | "other" | "other bytes" | "damaged"> {
+): Promise<Compared> {
   if (here.sizeBytes !== there.sizeBytes) return "other";
   if (compare === "size") return (sameDigest(here, there) ?? true) ? "alike" : "other";
   const [one, other] = await Promise.all([digestOf(primary, here, signal), digestOf(secondary, there, signal)]);
   // Changed or gone meanwhile: then whoever changed it sees to both.
-  if (one === undefined || other === undefined || one === other) return "alike";
+  if (one === undefined || other === undefined) return "alike";
+  if (one instanceof Unreadable) return { damaged: true, why: one.cause };
+  if (one === other) return "alike";
   const told = here.digests.find((digest) => digest.startsWith("sha256:"));
-  return told !== undefined && told !== `sha256:${one}` ? "damaged" : "other bytes";
+  return told !== undefined && told !== `sha256:${one}` ? { damaged: true } : "other bytes";
 }
 
-async function digestOf(member: Member, info: BlobInfo, signal: AbortSignal): Promise<string | undefined> {
+/** This blob cannot be read, and its member is there. */
+class Unreadable extends Error {}
+
+/** `undefined`: changed or gone. @throws BACKEND_DOWN, the signal's reason */
+async function digestOf(member: Member, info: BlobInfo, signal: AbortSignal): Promise<string | Unreadable | undefined> {
   const hash = createHash("sha256");
   try {
     const read = await member.read(info.key, { ifEtag: info.etag }, { signal });
     for await (const piece of read.body) hash.update(piece);
     return hash.digest("hex");
   } catch (error) {
+    if (isDown(error) || signal.aborted) throw error;
     if (await changed(member, info)) return undefined;
-    throw error;
+    return new Unreadable(`${info.key} cannot be read at ${member.who}`, { cause: error });
   }
 }
 

@@ -230,17 +230,22 @@ export class MirrorKeeper {
       privateKeys,
       compare,
       signal: this.#ending.signal,
-      damaged: (key) =>
-        log.error({ key }, "the primary's bytes are not those of its digest: restore them from the secondary"),
+      damaged: (key, err) =>
+        err === undefined
+          ? log.error({ key }, "the primary's bytes are not those of its digest: restore them from the secondary")
+          : log.error({ err, key }, "the primary's bytes cannot be read: restore them from the secondary"),
       repair: (key, anew) =>
         locks.during([key], async () => {
           await journal.arm(key, clock.now() + REPAIR_MS);
           try {
             const left = await (anew ? copies.settleAnew(key) : copies.settle(key));
             if (left !== undefined) this.settleSoon(key, left.againMs);
-          } catch (error) {
+            return true;
+          } catch (err) {
             this.settleSoon(key, clock.now() + 1_000);
-            throw error;
+            if (isDown(err) || this.#ending.signal.aborted) throw err;
+            log.error({ err, key }, "a key could not be brought to the secondary; it is tried again");
+            return false;
           }
         }),
     });

@@ -54,7 +54,14 @@ const defaults = {
   memberWait: 1_000,
 };
 
-async function world(t: TestContext, how: { readonly mode?: "sync" | "behind"; readonly compare?: string } = {}) {
+interface How {
+  readonly mode?: "sync" | "behind";
+  readonly compare?: string;
+  /** Before there is a mirror. */
+  readonly prepare?: (primary: Side) => Promise<void>;
+}
+
+async function world(t: TestContext, how: How = {}) {
   const scope = new Scope();
   t.after(scope.close);
   const [primary, secondary] = [await Side.start(scope), await Side.start(scope)];
@@ -65,6 +72,7 @@ async function world(t: TestContext, how: { readonly mode?: "sync" | "behind"; r
     secondaryWrites: how.mode ?? "sync",
     compare: how.compare ?? "size",
   };
+  await how.prepare?.(primary);
   await initMirror(options, openContext);
   const start = () => host(scope, () => openMirror(options, openContext));
   const hosted = await start();
@@ -218,6 +226,49 @@ describe("the mirror", () => {
       () => "the diff repairs nothing",
     );
     assert.deepEqual(await visible(primary), [...contents.keys()], "nothing is copied back");
+  });
+
+  it("makes a diff to its end past a blob that one side cannot give or take", async (t) => {
+    const { client, primary, secondary } = await world(t, { compare: "content" });
+    await filled(primary);
+    const keys = ["docker/a", "docker/b", "docker/c", "docker/z"];
+    for (const key of keys) await client.store.put(key, Buffer.from(`of ${key}`));
+    const direct = await secondary.client();
+    await direct.store.delete(["docker/b", "docker/z"]);
+    const failing = new OutriggerError("INTERNAL", "this blob cannot be read");
+    primary.watched.before = async (name, key) => {
+      if (name === "read" && (key === "docker/a" || key === "docker/b")) throw failing;
+    };
+    let isDamaged = true;
+    secondary.watched.before = async (name, key) => {
+      if (key !== "docker/c") return;
+      if (name === "delete") isDamaged = false;
+      if (name === "read" && isDamaged) throw failing;
+    };
+    process.kill(process.pid, "SIGUSR2");
+    await until(
+      async () => !isDamaged && (await visible(secondary)).join() === "docker/a,docker/c,docker/z",
+      20_000,
+      () => "the diff does not go on past it",
+    );
+    assert.equal(await contentOf(direct, "docker/c"), digestOf(Buffer.from("of docker/c")));
+    primary.watched.before = async () => {};
+    await until(
+      async () => (await visible(secondary)).join() === keys.join(),
+      20_000,
+      () => "what failed does not stay pending",
+    );
+  });
+
+  it("counts a secondary as filled where one blob of the primary cannot be read", async (t) => {
+    const prepare = async (side: Side) => {
+      await (await side.client()).store.put("docker/a", Buffer.from("of docker/a"));
+      side.watched.before = async (name, key) => {
+        if (name === "read" && key === "docker/a") throw new OutriggerError("INTERNAL", "this blob cannot be read");
+      };
+    };
+    const { primary } = await world(t, { prepare });
+    await filled(primary);
   });
 
   it("refuses, in one sentence, what cannot be right", async (t) => {
