@@ -13,6 +13,9 @@ import type { Environment } from "./environment.ts";
 import { decodeRecord } from "./record.ts";
 import { keyBytes, type Writer } from "./writer.ts";
 
+/** As the protocol bounds keys; a prefix may be longer. */
+const MOST_KEY_BYTES = 1024;
+
 export class MetaStore implements MetaDriver {
   readonly facts: StoreFacts;
   readonly #environment: Environment;
@@ -61,6 +64,8 @@ export class MetaStore implements MetaDriver {
 
   async count(prefix: string): Promise<{ readonly count: number; readonly exact: boolean }> {
     const { meta } = this.#environment.snapshot();
+    // No key begins with it; lmdb takes none as long for an end.
+    if (prefix.length > MOST_KEY_BYTES) return { count: 0, exact: true };
     return { count: meta.getKeysCount({ ...rangeOf(prefix), ...endOf(prefix) }), exact: true };
   }
 }

@@ -42,6 +42,7 @@ export class Writer {
   /** The transaction that was begun last. */
   #transaction = 0;
   #unsettled = false;
+  #settling: Promise<void> | undefined;
   #closed = false;
 
   constructor(environment: Environment, log: Logger) {
@@ -170,8 +171,15 @@ export class Writer {
     });
   }
 
-  /** Opens the file anew and looks which of its states counts. @throws BACKEND_DOWN */
-  async #settle(): Promise<void> {
+  /** Opens the file anew and looks which of its states counts; once for all who ask meanwhile. @throws BACKEND_DOWN */
+  #settle(): Promise<void> {
+    this.#settling ??= this.#renew().finally(() => {
+      this.#settling = undefined;
+    });
+    return this.#settling;
+  }
+
+  async #renew(): Promise<void> {
     await this.#environment.renew();
     this.#unsettled = false;
     this.#log.info({ txid: lastTransaction(this.#environment.tables()) }, "the store was opened anew");

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { Environment } from "../../../drivers/lmdb/environment.ts";
+import { Writer } from "../../../drivers/lmdb/writer.ts";
 import { hasReason, OutriggerError } from "../../../proto/errors.ts";
 import { startLoad } from "../../helpers/load.ts";
 import { launch, Scope } from "../../helpers/processes.ts";
@@ -12,7 +14,7 @@ import { randomOf, seedOf } from "../../helpers/random.ts";
 import { RawClient } from "../../helpers/raw-client.ts";
 import { mountProblem, smallDisk } from "../../helpers/small-disk.ts";
 import { missing } from "../../helpers/tools.ts";
-import { call, context, initLmdb, newStore, openStore, put, startLmdb, textOf } from "./lmdb.ts";
+import { call, context, initLmdb, MIB, newStore, openStore, put, startLmdb, textOf } from "./lmdb.ts";
 
 const KILLS = 6;
 const LANES = 8;
@@ -91,6 +93,50 @@ describe("the lmdb driver's Writes", { skip: missing("lmdb-sdk") }, () => {
     }
     const page = await meta.list({ prefix: "big/", startAfter: "", limit: 1000 }, call());
     assert.ok(page.more && page.items.length > 5 && page.items.length < 20, `${page.items.length} items in a page`);
+  });
+
+  it("are counted and listed where a prefix or a start is longer than any key", async () => {
+    const { meta } = await openStore(scope, await newStore(scope));
+    await meta.write([put("b".repeat(1024)), put("c")], call());
+    for (const length of [1024, 1025, 1978, 1979, 2048]) {
+      const long = "b".repeat(length);
+      assert.deepEqual(await meta.count?.(long, call()), { count: length === 1024 ? 1 : 0, exact: true });
+      const { items } = await meta.list({ prefix: long, startAfter: "", limit: 10 }, call());
+      assert.equal(items.length, length === 1024 ? 1 : 0);
+      const after = await meta.list({ prefix: "", startAfter: long, limit: 10 }, call());
+      assert.deepEqual(
+        after.items.map(({ key }) => key),
+        ["c"],
+      );
+    }
+  });
+
+  it("after a failed commit open the store anew once, whoever asks for it", async () => {
+    const environment = await Environment.open(await newStore(scope), MIB);
+    scope.defer(() => environment.close());
+    let renewing = 0;
+    let renewed = 0;
+    const { renew, transact } = environment;
+    let failures = 1;
+    Object.assign(environment, {
+      transact: (work: () => unknown) =>
+        failures-- > 0 ? Promise.reject(new Error("EIO")) : transact.call(environment, work),
+      async renew() {
+        assert.equal(++renewing, 1, "two at once");
+        try {
+          // The first time the disk still fails.
+          if (++renewed === 1) throw new OutriggerError("BACKEND_DOWN", "EIO");
+          await renew.call(environment);
+        } finally {
+          renewing--;
+        }
+      },
+    });
+    const writer = new Writer(environment, context.log);
+    await assert.rejects(writer.write([put("a")], call()), { reason: "BACKEND_DOWN" });
+    await Promise.all([writer.check(), writer.check(), writer.write([put("b")], call()), writer.check()]);
+    assert.equal(renewed, 2);
+    await writer.close();
   });
 
   it(`are whole or absent, and kept once acknowledged, over ${KILLS} kills`, { timeout: 200_000 }, async (t) => {
