@@ -54,6 +54,7 @@ const permissions: Readonly<Record<string, string>> = {
   ListMultipartUploads: "s3:ListBucketMultipartUploads",
 };
 
+/** Said before any work: the request had no effect. */
 const throttled = new Set([
   "SlowDown",
   "SlowDownRead",
@@ -64,7 +65,6 @@ const throttled = new Set([
   "TooManyRequestsException",
   "RequestLimitExceeded",
   "BandwidthLimitExceeded",
-  "ServiceUnavailable",
 ]);
 const badKeys = new Set([
   "InvalidAccessKeyId",
@@ -98,14 +98,16 @@ export async function refusal(error: unknown, operation: string, asked: Asked): 
   const text = error instanceof Error ? error.message : String(error);
   const down = (sentence: string, reason: Reason = "BACKEND_DOWN") =>
     new OutriggerError(reason, sentence, { cause: error });
+  const later = { cause: error, retryAfterMs: retryAfterOf(headers) };
 
-  // The SDK takes a 200 that holds an error for a 503.
-  if (throttled.has(code) || status === 429 || (status === 503 && code !== "InternalError")) {
-    const seconds = Number(headers["retry-after"]);
-    return new OutriggerError("THROTTLED", `${place} asks for a slower pace (${code || status})`, {
-      cause: error,
-      retryAfterMs: Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : RETRY_AFTER_MS,
-    });
+  // The answer to a HEAD holds no code, and there is no effect to doubt.
+  if (throttled.has(code) || status === 429 || (status === 503 && operation === "HeadObject")) {
+    return new OutriggerError("THROTTLED", `${place} asks for a slower pace (${code || status})`, later);
+  }
+  // Also what a proxy says when the server behind it did the work and its answer was lost. The SDK takes a 200 that holds
+  // an error for a 503.
+  if (status === 503 && code !== "InternalError") {
+    return new OutriggerError("BACKEND_DOWN", `${place} answers 503 ${code}`.trim(), later);
   }
   if (code === "NoSuchBucket") return down(`${place} does not exist: make it, or correct --bucket or --endpoint`);
   if (otherRegion.has(code) || status === 301 || status === 307) {
@@ -156,6 +158,11 @@ export async function refusal(error: unknown, operation: string, asked: Asked): 
   if (status >= 500) return down(`${place} answers ${code === "InternalError" ? code : `${status} ${code}`.trim()}`);
   if (status === 0) return down(await unreachable(code, text, place));
   return down(`${place} refuses ${operation}: ${code} ${text}`.trim());
+}
+
+function retryAfterOf(headers: Failure["headers"]): number {
+  const seconds = Number(headers["retry-after"]);
+  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : RETRY_AFTER_MS;
 }
 
 async function unreachable(code: string, text: string, place: string): Promise<string> {

@@ -51,7 +51,7 @@ export class Requests {
     return this.#send(this.clients.patient, how, send);
   }
 
-  /** Never repeated. @throws OutriggerError; BACKEND_DOWN and THROTTLED leave open what became of it */
+  /** Never repeated. @throws OutriggerError; BACKEND_DOWN leaves open what became of it */
   once<Output>(how: How, send: Send<Output>): Promise<Told<Output>> {
     return this.#send(this.clients.once, how, send);
   }

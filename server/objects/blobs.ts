@@ -72,15 +72,27 @@ async function put(
     try {
       return infoOf(await store.put(key, data, options, howOf(call)));
     } catch (error) {
-      if (condition === undefined || look > LOOKS) throw error;
+      if (condition === undefined) throw error;
       const lost = hasReason(error, "BACKEND_DOWN");
+      // Not every gateway that asks for a slower pace has done nothing.
+      const slower = hasReason(error, "THROTTLED");
+      const unsure = look > 1 && (slower || hasReason(error, "TOO_LATE"));
+      const fault = unsure ? outcomeUnknown(error) : error;
       // After an answer that was lost, a condition that does not hold may be this very request's work.
-      if (!lost && (look === 1 || !conditionLost(error))) throw error;
+      const looks = lost || slower || unsure || (look > 1 && conditionLost(error));
+      if (!looks || look > LOOKS) throw fault;
       const there = await holds(store, key, { sizeBytes: data.length, data }, call.signal);
       if (there !== undefined) return infoOf(there);
-      if (!lost) throw error;
+      if (!lost) throw fault;
     }
   }
+}
+
+/** This request had no effect, but one before it may have one still. */
+function outcomeUnknown(cause: OutriggerError): OutriggerError {
+  const { retryAfterMs } = cause;
+  const options = retryAfterMs === undefined ? { cause } : { cause, retryAfterMs };
+  return new OutriggerError("BACKEND_DOWN", "the write's outcome is not known", options);
 }
 
 /** [blob.move.01] Copied, then deleted: who reads the destination sees one change. */

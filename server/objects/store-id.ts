@@ -82,7 +82,7 @@ async function writeId(store: ObjectStore, signal: AbortSignal): Promise<string>
   try {
     await store.put(STORE, data, { condition: { ifAbsent: true } }, how);
   } catch (error) {
-    if (!hasReason(error, "KEY_EXISTS", "BACKEND_DOWN")) throw error;
+    if (!hasReason(error, "KEY_EXISTS", "BACKEND_DOWN", "THROTTLED")) throw error;
     // Another process was first, or the answer was lost: what is there now is the store's id.
     const there = await readId(store, signal);
     if (there === undefined) throw error;

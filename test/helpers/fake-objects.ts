@@ -19,8 +19,17 @@ export interface FakeRequest {
   readonly name: string;
 }
 
-/** `lost`: it takes place, and its answer never comes; `cut`: it does not. A promise holds it up before it takes place. */
-export type FakeFault = "pass" | "lost" | "cut" | OutriggerError | Promise<void>;
+/**
+ * `lost`: it takes place, and its answer never comes; `cut`: it does not; an error is the answer, and it does not. A
+ * promise holds it up before it takes place.
+ */
+export type FakeFault =
+  | "pass"
+  | "lost"
+  | "cut"
+  | OutriggerError
+  | { readonly answerAfter: OutriggerError }
+  | Promise<void>;
 
 interface Stored {
   readonly data: Buffer;
@@ -91,6 +100,7 @@ export function fakeObjects(backend: FakeBackend, options: FakeOptions = {}): Fa
     await Promise.resolve();
     if (dead) return new Promise<Value>(() => {});
     if (what === "lost") throw down(operation);
+    if (typeof what === "object" && "answerAfter" in what) throw what.answerAfter;
     return value;
   }
 

@@ -42,7 +42,7 @@ describe("the S3 store", { skip: missing("versitygw", "s3-sdk") }, () => {
   after(scope.close);
 
   describe("whose server throttles", () => {
-    for (const answer of [refusal(503, "SlowDown"), refusal(429, "TooManyRequests"), { status: 503 }]) {
+    for (const answer of [refusal(503, "SlowDown"), refusal(429, "TooManyRequests")]) {
       const name = `${answer.status}${answer.body === undefined ? "" : ` ${/<Code>(\w+)/.exec(String(answer.body))?.[1]}`}`;
 
       it(`reads again, more slowly (${name})`, async () => {
@@ -63,6 +63,21 @@ describe("the S3 store", { skip: missing("versitygw", "s3-sdk") }, () => {
         assert.equal(again.retryAfterMs, 1000);
         faults.clear();
         assert.equal(await store.head("throttled/put", signal()), undefined);
+      });
+    }
+
+    for (const answer of [{ status: 503 }, refusal(503, "ServiceUnavailable"), { status: 503, body: "<h1>no</h1>" }]) {
+      it(`takes no other 503 for a promise that nothing was done (${answer.body ?? "no body"})`, async () => {
+        const key = `unavailable/${answer.body?.length ?? 0}`;
+        const late = { ...answer, headers: { "retry-after": "3" } };
+        faults.add({ method: "PUT", times: 1 }, { answerAfter: late });
+        const refused = await failing(store.put(key, bytes(10, 1), ifAbsent, counted()), "BACKEND_DOWN");
+        assert.deepEqual([refused.retryAfterMs, sent], [3000, 1]);
+        assert.match(refused.message, /answers 503/);
+        assert.equal((await store.head(key, signal()))?.sizeBytes, 10);
+        const rule = faults.add({ times: 2 }, { answer });
+        assert.equal((await store.head(key, signal()))?.sizeBytes, 10);
+        assert.equal(rule.struck, 2);
       });
     }
 
@@ -250,6 +265,13 @@ describe("the S3 store", { skip: missing("versitygw", "s3-sdk") }, () => {
       await assert.rejects(
         store.put("held", bytes(10, 1), {}, { signal: AbortSignal.timeout(300), assertInTime() {} }),
       );
+    });
+
+    it("waits longer for what takes longer to get there", { timeout: 60_000 }, async () => {
+      // Longer than an answer may take, of which the request says 2 s.
+      faults.add({ method: "PUT", times: 1 }, { delayMs: 3500, of: "answer" });
+      const put = await store.put("held-large", bytes(8 * MIB, 1), ifAbsent, counted());
+      assert.deepEqual([put.sizeBytes, sent], [8 * MIB, 1]);
     });
   });
 });
