@@ -11,6 +11,9 @@ import { Parts } from "./parts.ts";
 import { Reads } from "./read.ts";
 import { Requests } from "./requests.ts";
 
+/** What a body's way there may take: this much for each of its MiB, beside the request's own time. */
+const MIB_MS = 2000;
+
 /** What was found out about the server; see probe.ts. */
 export interface Abilities {
   /** Conditions of CopyObject are heeded. */
@@ -47,7 +50,11 @@ export function createS3Store(clients: Clients, settings: S3StoreSettings): Obje
     },
     head: (name, signal) => reads.head(name, signal),
     read: (name, range, signal) => reads.read(name, range, signal),
-    put: (name, data, options, how) => put(requests, bucket, name, data, options, how),
+    put: (name, data, options, how) =>
+      put(requests, bucket, name, data, options, {
+        ...how,
+        timeoutMs: requestTimeoutMs + (data.length / 2 ** 20) * MIB_MS,
+      }),
     async delete(name, condition, how) {
       if (condition !== undefined && !abilities.deleteCompares) {
         // As near as the server lets us: nothing that must not be lost depends on it.
@@ -73,7 +80,7 @@ async function put(
   name: string,
   data: Uint8Array,
   { condition, digest }: { readonly condition?: ObjectCondition; readonly digest?: string },
-  how: RequestHow,
+  how: RequestHow & { readonly timeoutMs: number },
 ): Promise<ObjectFacts> {
   const lost = conditionMeaning(name, condition);
   // A request with a condition whose answer was lost would meet its own work when it is sent again.
