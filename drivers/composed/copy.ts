@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { BlobInfo } from "../../client/contract.ts";
 import type { RemoteUpload } from "../../client/remote-upload.ts";
 import { OutriggerError } from "../../proto/errors.ts";
+import { algorithmOf } from "../../proto/keys.ts";
 import { type Member, newSender } from "./member.ts";
 
 export interface Copy {
@@ -10,6 +11,8 @@ export interface Copy {
   readonly info: BlobInfo;
   readonly to: Member;
   readonly key: string;
+  /** What the bytes must be, where somebody has verified that. Default: as the source tells, if it does. */
+  readonly digest?: string;
   /** Of the copy alone: what an earlier one left under it is taken away, and an earlier one still under way is fenced. */
   readonly uploadId: string;
   readonly ifAbsent?: boolean;
@@ -18,11 +21,12 @@ export interface Copy {
   readonly signal?: AbortSignal;
 }
 
-/** @throws STORED_CORRUPT when the source does not give the bytes of its own digest, KEY_EXISTS */
+/** @throws STORED_CORRUPT when the source does not give the bytes of the digest, KEY_EXISTS */
 export async function copyBlob(copy: Copy): Promise<BlobInfo> {
   const { to, info, uploadId, key } = copy;
-  const known = info.digests.find((digest) => digest.startsWith("sha256:"));
-  const hash = createHash("sha256");
+  const known = copy.digest ?? info.digests.find((digest) => digest.startsWith("sha256:"));
+  const algorithm = known === undefined ? "sha256" : algorithmOf(known);
+  const hash = createHash(algorithm);
   const signal = copy.signal === undefined ? {} : { signal: copy.signal };
   await to.abortUpload(uploadId);
   const upload = await to.openUpload(
@@ -31,7 +35,7 @@ export async function copyBlob(copy: Copy): Promise<BlobInfo> {
       sender: newSender(),
       attempt: 1,
       create: true,
-      algorithm: "sha256",
+      algorithm,
       key,
       sizeBytes: info.sizeBytes,
     },
@@ -42,11 +46,11 @@ export async function copyBlob(copy: Copy): Promise<BlobInfo> {
       hash.update(piece);
       await to.asked(() => upload.write(piece));
     });
-    const digest = `sha256:${hash.digest("hex")}`;
+    const digest = `${algorithm}:${hash.digest("hex")}`;
     if (known !== undefined && known !== digest)
       throw new OutriggerError(
         "STORED_CORRUPT",
-        `${copy.from.who} gives bytes of ${digest} for ${info.key}, which it says is ${known}`,
+        `${copy.from.who} gives bytes of ${digest} for ${info.key}, which is ${known}`,
       );
     return await commit(copy, upload, digest);
   } catch (error) {

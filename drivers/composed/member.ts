@@ -1,11 +1,13 @@
 /** One store behind a composition: single attempts, each failure named after it. */
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { BlobConnection } from "../../client/blob-connection.ts";
 import type { BlobInfo, BlobRead, CallOptions, StoreFacts, UploadInfo } from "../../client/contract.ts";
 import { type RemoteOpen, RemoteUpload } from "../../client/remote-upload.ts";
 import { OutriggerError } from "../../proto/errors.ts";
+import { algorithmOf } from "../../proto/keys.ts";
 import { limits } from "../../proto/limits.ts";
 import type { CallContext, Condition, Page, PageRequest } from "../../server/contract.ts";
+import { digestOf } from "../../server/hasher.ts";
 import { asMember } from "./fault.ts";
 
 /** What is passed on of a call that changes something: its time, not its end, for a change once begun is seen through. */
@@ -90,14 +92,14 @@ export class Member {
     }
   }
 
-  /** All bytes of a small blob; checked against a digest that the member tells. */
-  async readWhole(info: BlobInfo, options?: CallOptions): Promise<Buffer> {
+  /** All bytes of a small blob; checked against `digest`, or one that the member tells. @throws STORED_CORRUPT */
+  async readWhole(info: BlobInfo, options?: CallOptions, digest?: string): Promise<Buffer> {
     const read = await this.read(info.key, { ifEtag: info.etag }, options);
     const pieces: Buffer[] = [];
     for await (const piece of read.body) pieces.push(piece);
     const bytes = Buffer.concat(pieces);
-    const told = info.digests.find((digest) => digest.startsWith("sha256:"));
-    if (told !== undefined && told !== `sha256:${createHash("sha256").update(bytes).digest("hex")}`)
+    const told = digest ?? info.digests.find((one) => one.startsWith("sha256:"));
+    if (told !== undefined && told !== digestOf(algorithmOf(told), bytes))
       throw new OutriggerError("STORED_CORRUPT", `${this.who} gives other bytes for ${info.key} than those of ${told}`);
     return bytes;
   }

@@ -156,7 +156,7 @@ export class MirrorBlobs implements BlobDriver {
         [target.key],
         commitCall,
         () => passOn(target),
-        (committed) => ({ here: committed.info }),
+        (committed) => ({ here: committed.info, digest: committed.digest }),
         uploadId,
       );
       return { info: withSide(info, "primary"), digest };

@@ -20,9 +20,10 @@ export interface CopiesOptions {
   readonly clock: Clock;
 }
 
-/** A key as the primary has it now; the bytes where they are at hand. */
+/** A key as the primary has it now; the bytes where they are at hand, the digest where it was just verified. */
 export interface Known {
   readonly here: BlobInfo | undefined;
+  readonly digest?: string;
   readonly data?: Uint8Array;
 }
 
@@ -60,7 +61,7 @@ export class Copies {
     } else {
       const there = known?.data === undefined ? await secondary.statOne(key) : undefined;
       if (there === undefined || !this.#same(key, here, there)) {
-        this.#remember(key, here, await this.#copy(key, here, known?.data));
+        this.#remember(key, here, await this.#copy(key, here, known));
       }
     }
     return isQuiet ? journal.settled(key) : journal.unsettled(key);
@@ -102,10 +103,10 @@ export class Copies {
     }
   }
 
-  async #copy(key: string, info: BlobInfo, data: Uint8Array | undefined): Promise<BlobInfo> {
+  async #copy(key: string, info: BlobInfo, known: Known | undefined): Promise<BlobInfo> {
     const { primary, secondary, journal, clock } = this.#options;
     if (info.sizeBytes <= limits.putBytes) {
-      const bytes = data ?? (await primary.readWhole(info));
+      const bytes = known?.data ?? (await primary.readWhole(info, {}, known?.digest));
       return this.#sent(key, (notAfterMs) => secondary.put(key, bytes, {}, { notAfterMs }));
     }
     let sentUntilMs: number | undefined;
@@ -115,6 +116,7 @@ export class Copies {
         info,
         to: secondary,
         key,
+        ...(known?.digest === undefined ? {} : { digest: known.digest }),
         uploadId: copyId(key),
         notAfterMs: async () => {
           sentUntilMs = await journal.arm(key, clock.now() + SECONDARY_MS);

@@ -16,6 +16,7 @@ import type { PrivateKeys } from "../composed/private-keys.ts";
 export interface Note {
   readonly key: string;
   readonly ifAbsent: boolean;
+  readonly digest?: string;
 }
 
 export interface StagingOptions {
@@ -57,7 +58,8 @@ export class Staging {
     call: CallContext,
     passOn: (target: VerifiedCommit) => Promise<Committed>,
   ): Promise<Committed> {
-    const note: Note = { key: target.key, ifAbsent: target.ifAbsent };
+    const { key, ifAbsent, digest } = target;
+    const note: Note = { key, ifAbsent, ...(digest === undefined ? {} : { digest }) };
     await home.putValue(this.#note(uploadId), note, mutating(call));
     let staged: Committed;
     try {
@@ -68,7 +70,7 @@ export class Staging {
         await home.delete(this.#note(uploadId)).catch(() => undefined);
       throw error;
     }
-    const info = await this.#place(home, uploadId, note, staged.info, call);
+    const info = await this.#place(home, uploadId, { ...note, digest: staged.digest }, staged.info, call);
     return { info, digest: staged.digest };
   }
 
@@ -100,6 +102,7 @@ export class Staging {
         info: staged,
         to: memberOf(note.key),
         key: note.key,
+        ...(note.digest === undefined ? {} : { digest: note.digest }),
         uploadId: copyId(uploadId),
         ifAbsent: note.ifAbsent,
         notAfterMs: async () => {

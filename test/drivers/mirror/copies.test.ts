@@ -1,5 +1,6 @@
 /** One key brought to the secondary, while what was sent for it before takes effect at the worst moment. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { describe, it, type TestContext } from "node:test";
 import { RemoteUpload } from "../../../client/remote-upload.ts";
 import { connectMember } from "../../../drivers/composed/connect.ts";
@@ -7,8 +8,9 @@ import { KeyLocks } from "../../../drivers/composed/locks.ts";
 import { Copies } from "../../../drivers/mirror/copies.ts";
 import { Journal } from "../../../drivers/mirror/journal.ts";
 import { systemClock } from "../../../proto/clock.ts";
+import { hasReason } from "../../../proto/errors.ts";
 import { Scope } from "../../helpers/processes.ts";
-import { contentOf, digestOf } from "../composed/faults.ts";
+import { contentOf, digestOf, push } from "../composed/faults.ts";
 import { host, openContext, Watched } from "../composed/hosted.ts";
 
 const KEY = "docker/a";
@@ -82,4 +84,26 @@ describe("a copy of the mirror", () => {
     assert.equal(await contentOf(secondary.member.connection, KEY), digestOf(NEW));
     assert.equal(journal.size, 0);
   });
+
+  for (const [what, sizeBytes] of [
+    ["small", 1000],
+    ["large", 2_000_000],
+  ] as const)
+    it(`is made of no other bytes than the primary has verified at the commit (${what})`, async (t) => {
+      const { primary, secondary, copies } = await world(t);
+      const data = Buffer.alloc(sizeBytes, 1);
+      await push(primary.member.connection, KEY, data, true);
+      const info = await primary.member.statOne(KEY);
+      assert.ok(info !== undefined);
+      const here = { ...info, digests: [] };
+      for (const algorithm of ["sha256", "sha512"]) {
+        const digestBy = (bytes: Buffer) => `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+        await assert.rejects(copies.settle(KEY, { here, digest: digestBy(OLD) }), (error) =>
+          hasReason(error, "STORED_CORRUPT"),
+        );
+        assert.equal(await contentOf(secondary.member.connection, KEY), undefined);
+      }
+      await copies.settle(KEY, { here, digest: `sha512:${createHash("sha512").update(data).digest("hex")}` });
+      assert.equal(await contentOf(secondary.member.connection, KEY), digestOf(data));
+    });
 });

@@ -1,11 +1,12 @@
 /** What the shard driver does with its shards, seen from both sides. */
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
+import { RemoteUpload } from "../../../client/remote-upload.ts";
 import { mergePages } from "../../../drivers/shard/merge.ts";
 import { initShards, openShards } from "../../../drivers/shard/open.ts";
 import { readShards } from "../../../drivers/shard/options.ts";
 import { placeOf } from "../../../drivers/shard/place.ts";
-import { hasReason } from "../../../proto/errors.ts";
+import { hasReason, OutriggerError } from "../../../proto/errors.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { randomOf, seedOf } from "../../helpers/random.ts";
 import { connectTo, contentOf, digestOf, keysOf, push } from "../composed/faults.ts";
@@ -101,6 +102,36 @@ function keyOf(name: string, nth = 0): string {
   }
 }
 
+const SIZE = 500_000;
+/** Of shard a. */
+const UPLOAD = [...Array(100).keys()].map((index) => `upload-${index}`).find((id) => placeOf(NAMES, id) === "a") ?? "";
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+/** An upload on shard a for a key of shard b, whose first copy to there fails. */
+async function cutOff(t: TestContext) {
+  const all = await world(t);
+  const { client, shard, direct } = all;
+  const data = Buffer.alloc(SIZE, 3);
+  const key = keyOf("b");
+  const { watched } = shard("b");
+  watched.before = async (name) => {
+    if (name !== "open") return;
+    watched.before = async () => {};
+    throw new OutriggerError("INTERNAL", "cut off");
+  };
+  const begin = async (notAfterMs = Date.now() + 60_000) => {
+    const open = { uploadId: UPLOAD, sender: "pusher", attempt: 1, create: true, algorithm: "sha256" } as const;
+    const upload = await RemoteUpload.open(client.channel, open);
+    await upload.write(data);
+    await upload.flush();
+    const commit = () => upload.commit({ key, sizeBytes: SIZE, digest: digestOf(data), ifAbsent: false, notAfterMs });
+    return { commit };
+  };
+  const own = async (name: string) => keysOf(await direct(name), "outrigger-shard/");
+  return { ...all, data, key, begin, own };
+}
+
 describe("the shards", () => {
   it("hold each key on its own, however it was pushed, and nothing beside it", async (t) => {
     const { client, direct } = await world(t);
@@ -154,6 +185,16 @@ describe("the shards", () => {
     await client.store.append({ ...rest, commit: { key: keyOf("b"), digest: digestOf(data) } });
     assert.equal(await contentOf(client, keyOf("b")), digestOf(data));
     assert.equal(await client.store.getUpload(uploadId), undefined);
+  });
+
+  it("put no other bytes into a key than were verified, also where the copy was cut off", async (t) => {
+    const { begin, client, own, direct } = await cutOff(t);
+    await assert.rejects((await begin()).commit());
+    const [staged = ""] = (await own("a")).filter((key) => key.includes("/staged/"));
+    await (await direct("a")).store.put(staged, Buffer.alloc(SIZE, 9));
+    const again = { uploadId: UPLOAD, create: false, algorithm: "sha256", offsetBytes: 0, body: nothing() } as const;
+    await assert.rejects(client.store.append(again), (error) => hasReason(error, "STORED_CORRUPT"));
+    assert.equal(await contentOf(client, keyOf("b")), undefined);
   });
 
   it("refuse the keys of one that is away by its name, serve the others, and list nothing by halves", async (t) => {
