@@ -11,8 +11,9 @@ import { Cleaning } from "./cleaning.ts";
 import type { ObjectFacts, ObjectStore, PartFacts, RequestHow } from "./contract.ts";
 import { HeldState, retryAfter, untimed } from "./held-state.ts";
 import { conditionLost, holds } from "./holds.ts";
+import type { UploadMemory } from "./memory.ts";
 import { type Ending, stagedIn, type Target, type UploadState } from "./state.ts";
-import { readTails } from "./tails.ts";
+import { readTailsWhole } from "./tails.ts";
 
 /** How often a request of a commit is sent whose outcome is not known. */
 const LOOKS = 4;
@@ -36,10 +37,12 @@ export class Commits {
   readonly #store: ObjectStore;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #memory: UploadMemory;
   readonly #cleaning: Cleaning;
 
-  constructor(store: ObjectStore, clock: Clock, log: Logger) {
+  constructor(store: ObjectStore, clock: Clock, log: Logger, memory: UploadMemory) {
     this.#store = store;
+    this.#memory = memory;
     this.#clock = clock;
     this.#log = log;
     this.#cleaning = new Cleaning(store, log);
@@ -98,8 +101,12 @@ export class Commits {
       return this.#copy(source, state, counted);
     }
     if (state.ranges.length === 0 && ending.last === undefined) {
-      const data = known.data ?? Buffer.concat(await readTails(this.#store, state.tails));
-      return this.#store.put(key, data, { ...conditional, digest }, counted);
+      const put = (data: Uint8Array) => this.#store.put(key, data, { ...conditional, digest }, counted);
+      if (known.data !== undefined) return put(known.data);
+      // Whoever waits for memory holds none.
+      return this.#memory.during(ending.sizeBytes, how.signal, async () =>
+        put(await readTailsWhole(this.#store, state.tails)),
+      );
     }
     const { assembly } = state;
     if (assembly === undefined) throw corrupt("its state names no parts");

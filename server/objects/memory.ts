@@ -67,6 +67,24 @@ export class UploadMemory {
     });
   }
 
+  /** Work that holds so much and nothing else of it. @throws the signal's reason, while it waits */
+  async during<Value>(bytes: number, signal: AbortSignal, work: () => Promise<Value>): Promise<Value> {
+    signal.throwIfAborted();
+    const user: MemoryUser = { spillableBytes: 0, spill() {} };
+    const stop = () => this.leave(user, signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      await this.take(user, bytes);
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+    try {
+      return await work();
+    } finally {
+      this.release(bytes);
+    }
+  }
+
   tryTake(bytes: number): boolean {
     // What is larger than the bound gets its turn alone.
     if (this.#usedBytes > 0 && this.#usedBytes + bytes > this.#limitBytes) return false;

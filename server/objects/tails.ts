@@ -18,6 +18,20 @@ export async function readTails(store: ObjectStore, tails: readonly Tail[]): Pro
   return read.flat();
 }
 
+/** All of them, which follow each other, in one piece of memory. @throws as `readTails` */
+export async function readTailsWhole(store: ObjectStore, tails: readonly Tail[]): Promise<Buffer> {
+  const startBytes = tails[0]?.startBytes ?? 0;
+  const data = Buffer.allocUnsafe((tails.at(-1)?.endBytes ?? 0) - startBytes);
+  await eachAtOnce(READS_AT_ONCE, tails, async (tail) => {
+    let at = tail.startBytes - startBytes;
+    for await (const piece of pieceByPiece(store, tail)) {
+      data.set(piece, at);
+      at += piece.length;
+    }
+  });
+  return data;
+}
+
 export async function* pieceByPiece(store: ObjectStore, tail: Tail): AsyncGenerator<Uint8Array> {
   const bytes = await store.read(tail.name, { offsetBytes: 0 }, untimed.signal);
   const { body, lengthBytes } = bytes;

@@ -52,10 +52,10 @@ export class ObjectUploads {
     this.#store = store;
     this.#settings = settings;
     this.#clock = clock;
-    this.#commits = new Commits(store, clock, log);
+    this.memory = new UploadMemory(settings.uploadMemoryBytes, clock);
+    this.#commits = new Commits(store, clock, log, this.memory);
     this.#cleaning = new Cleaning(store, log);
     this.#sweep = new Sweep({ store, clock, log, uploadTtlMs: settings.uploadTtlMs, uploads: this });
-    this.memory = new UploadMemory(settings.uploadMemoryBytes, clock);
   }
 
   /** @throws UPLOAD_NOT_FOUND, UPLOAD_FENCED */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { sleep } from "../../../proto/clock.ts";
 import { bytes, failsWith, sha256 } from "../kit.ts";
 import { call, commit, ObjectsRig, PART, writeAll } from "./rig.ts";
 
@@ -98,6 +99,53 @@ describe("uploads over an object store", () => {
     assert.ok(driver.mostMemoryBytes <= 10 * PART, `${driver.mostMemoryBytes} bytes`);
     assert.deepEqual(rig.left(), []);
   });
+
+  for (const died of [false, true]) {
+    it(`keeps within it with what it reads back for commits, ${died ? "others'" : "its own"}`, async () => {
+      const rig = new ObjectsRig({}, { uploadMemoryBytes: 2 * PART });
+      const contents = Array.from({ length: 12 }, (_, index) => bytes(90, index));
+      // Their processes end with the bytes in tails, before or after the commit is asked for.
+      await Promise.all(
+        contents.map(async (data, index) => {
+          const dying = rig.replica({
+            fault: ({ operation, name }) => {
+              if (operation === "put" && name.startsWith("k")) dying.store.kill();
+              return "pass";
+            },
+          });
+          const upload = await dying.driver.open(`u${index}`, { ...open, key: `k${index}` }, call);
+          await upload.write(data);
+          await upload.flush();
+          if (died) commit(upload, `k${index}`, data).catch(() => {});
+          while (died && dying.store.seen.at(-1)?.name !== `k${index}`) await new Promise(setImmediate);
+        }),
+      );
+      let inHand = 0;
+      let most = 0;
+      const { driver } = rig.replica({
+        fault: ({ operation, name }) => {
+          if (operation !== "put" || !name.startsWith("k")) return "pass";
+          most = Math.max(most, ++inHand);
+          return sleep(rig.clock, 100).then(() => {
+            inHand--;
+          });
+        },
+      });
+      rig.clock.pass(60 * 60_000);
+      if (died) await driver.listUploads({ startAfter: "", limit: 100 }, call);
+      else {
+        await Promise.all(
+          contents.map(async (data, index) => {
+            const upload = await driver.open(`u${index}`, { create: false, key: `k${index}` }, call);
+            await commit(upload, `k${index}`, data);
+          }),
+        );
+      }
+      for (const [index, data] of contents.entries()) assert.deepEqual(rig.content(`k${index}`), data);
+      assert.ok(most > 0 && most <= 2, `${most} at once`);
+      assert.deepEqual(rig.left(), []);
+    });
+  }
 
   for (const direct of [true, false]) {
     it(`leaves the upload usable when its key is taken meanwhile, ${direct ? "direct" : "staged"}`, async () => {
