@@ -9,6 +9,7 @@ import { algorithmOf } from "../../proto/keys.ts";
 import { assertInTime } from "../calls.ts";
 import { Cleaning } from "./cleaning.ts";
 import type { ObjectFacts, ObjectStore, PartFacts, RequestHow } from "./contract.ts";
+import { cutAt } from "./cut.ts";
 import { HeldState, retryAfter, untimed } from "./held-state.ts";
 import { conditionLost, holds } from "./holds.ts";
 import type { UploadMemory } from "./memory.ts";
@@ -23,6 +24,8 @@ const PATIENCE_MS = 1_000;
 const LOOK_EVERY_MS = 100;
 /** How long after its not-after time a request that was sent in time may still take effect. */
 const IN_FLIGHT_MS = 10_000;
+/** Then it is cut, however long the backend may take otherwise: before anybody takes it for ended, by his own clock. */
+const CUT_MS = IN_FLIGHT_MS - 2_000;
 /** How far two clocks may be apart for one to say what the other's time was. */
 const SKEW_MS = 60_000;
 
@@ -54,6 +57,21 @@ export class Commits {
    * anything else: it may still have one
    */
   async place(state: UploadState, uploadId: string, known: Known, how: RequestHow): Promise<ObjectFacts> {
+    const { notAfterMs } = targetOf(state);
+    // What is late already sends nothing that could be cut.
+    if (notAfterMs === undefined || this.#clock.now() > notAfterMs) return this.#place(state, uploadId, known, how);
+    const cut = cutAt(this.#clock, notAfterMs + CUT_MS, how.signal);
+    try {
+      return await this.#place(state, uploadId, known, { ...how, signal: cut.signal });
+    } catch (error) {
+      if (!(error instanceof OutriggerError)) cut.signal.throwIfAborted();
+      throw error;
+    } finally {
+      cut.end();
+    }
+  }
+
+  async #place(state: UploadState, uploadId: string, known: Known, how: RequestHow): Promise<ObjectFacts> {
     let uncertain = false;
     const counted: RequestHow = {
       signal: how.signal,

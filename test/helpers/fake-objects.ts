@@ -106,7 +106,7 @@ export function fakeObjects(backend: FakeBackend, options: FakeOptions = {}): Fa
 
   const changing = <Value>(operation: string, name: string, how: RequestHow, work: () => Value) => {
     how.assertInTime();
-    return request(operation, name, work);
+    return unlessAborted(how.signal, request(operation, name, work));
   };
 
   const factsOf = (name: string, stored: Stored): ObjectFacts => ({
@@ -239,6 +239,16 @@ export function fakeObjects(backend: FakeBackend, options: FakeOptions = {}): Fa
     },
     async close() {},
   };
+}
+
+/** Who sent it does not wait for the answer any more; it goes on. */
+function unlessAborted<Value>(signal: AbortSignal, work: Promise<Value>): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const leave = () => reject(signal.reason);
+    signal.addEventListener("abort", leave, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
+  });
 }
 
 function partOf(number: number, bytes: Buffer): PartFacts {
