@@ -1,5 +1,6 @@
 /** Takes away what an upload leaves: its state last, so that what is interrupted is begun anew by whoever meets it. */
 import type { Logger } from "pino";
+import { hasReason } from "../../proto/errors.ts";
 import { eachAtOnce } from "./at-once.ts";
 import type { ObjectStore } from "./contract.ts";
 import { type HeldState, untimed } from "./held-state.ts";
@@ -42,11 +43,25 @@ export class Cleaning {
 
   /** An upload that becomes nothing. @throws UPLOAD_FENCED when it is in other hands */
   async end(held: HeldState): Promise<void> {
-    if (held.state.phase !== "done") await held.swap({ phase: "done" });
+    if (held.state.phase !== "done") await this.#fence(held);
     const { state, uploadId } = held;
     if (state.assembly !== undefined) await this.#store.parts.abandon(state.assembly.name, state.assembly.ref, untimed);
     await this.#leftovers(uploadId, state);
     await held.remove();
+  }
+
+  /**
+   * Nobody else holds it from here on. Where the backend is full and takes no other state the state goes first, or nothing
+   * could ever be freed: what is interrupted is then the sweep's.
+   */
+  async #fence(held: HeldState): Promise<void> {
+    try {
+      await held.swap({ phase: "done" });
+    } catch (error) {
+      if (!hasReason(error, "QUOTA")) throw error;
+      this.#log.warn({ uploadId: held.uploadId }, "the backend is full: an upload's state is deleted before its bytes");
+      await held.removeHeld();
+    }
   }
 
   async #leftovers(uploadId: string, { incarnation }: UploadState): Promise<void> {

@@ -90,11 +90,20 @@ export class HeldState {
   }
 
   /** An absent one, or another one by now, is fine. */
-  async remove(how: RequestHow = untimed): Promise<void> {
+  async remove(): Promise<void> {
     try {
-      await this.store.delete(stateName(this.uploadId), { ifEtag: this.#etag }, how);
+      await this.removeHeld();
     } catch (error) {
-      if (!conditionLost(error)) throw error;
+      if (!hasReason(error, "UPLOAD_FENCED")) throw error;
+    }
+  }
+
+  /** An absent one is fine. @throws UPLOAD_FENCED when it is another one by now */
+  async removeHeld(): Promise<void> {
+    try {
+      await this.store.delete(stateName(this.uploadId), { ifEtag: this.#etag }, untimed);
+    } catch (error) {
+      throw conditionLost(error) ? fenced() : error;
     }
   }
 }

@@ -199,3 +199,44 @@ describe("an abort of an upload that is idle", () => {
     assert.deepEqual(rig.left(), []);
   });
 });
+
+describe("a backend that is full", () => {
+  const quota = ({ operation }: FakeRequest) =>
+    ["put", "part", "begin", "copy", "complete"].includes(operation) ? new OutriggerError("QUOTA", "full") : undefined;
+
+  async function idle(rig: ObjectsRig): Promise<void> {
+    const upload = await rig.replica().driver.open("u", { create: true, key: "k" }, call);
+    await writeAll(upload, DATA);
+    await upload.flush();
+    await upload.close();
+    rig.clock.pass(TTL_MS + 1);
+  }
+
+  it("gets the room of an upload back, also of one that was being committed", async () => {
+    const rig = new ObjectsRig();
+    await idle(rig);
+    await committing(rig, "v", "w");
+    rig.clock.pass(TTL_MS + 1);
+    const full = rig.replica({ fault: (request) => quota(request) ?? "pass" });
+    assert.equal(await hostOf(rig, full).expire(), 2);
+    assert.deepEqual(rig.left(), []);
+  });
+
+  it("keeps an upload that another replica takes over meanwhile", async () => {
+    const rig = new ObjectsRig();
+    await idle(rig);
+    const other = rig.replica().driver;
+    let taken: ReturnType<typeof other.open> | undefined;
+    const full = rig.replica({
+      fault: (request) => {
+        if (request.operation !== "delete" || taken !== undefined) return quota(request) ?? "pass";
+        taken = other.open("u", { create: false, key: "k" }, call);
+        return taken.then(() => undefined);
+      },
+    });
+    await failsWith(full.driver.abort("u", call, TTL_MS), "UPLOAD_BUSY");
+    assert.ok(taken);
+    await commit(await taken, "k", DATA);
+    assert.deepEqual(rig.left(), []);
+  });
+});
