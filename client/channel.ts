@@ -168,6 +168,11 @@ export class StoreChannel {
     this.#refusals.push(listener);
   }
 
+  /** Why the driver is refused now. */
+  get refusal(): OutriggerError | undefined {
+    return this.#refusal;
+  }
+
   /** Calls fail with this until it is taken back; for what only both stores together can tell (a mixed pair). */
   block(error: OutriggerError | undefined): void {
     this.#block = error;

@@ -210,7 +210,10 @@ export interface Stores {
   /** Whether what is committed in that store is found by `blobs`. */
   endsHere(storeId: string): boolean;
   health(): StoreHealth[];
-  /** Resolves once all stores are described and accepted; rejects when one is refused (not when nobody listens yet). */
+  /**
+   * Resolves once all stores are described and accepted; rejects when one is refused (not when nobody listens yet). Asked
+   * again after that, it rejects with why one still is, or else waits anew.
+   */
   ready(): Promise<void>;
   /**
    * Connects to the new address, checks it fully (versions, capabilities, clock, store id, pair) and only then uses it.
@@ -248,14 +251,19 @@ export interface StoreTarget {
 }
 
 export interface ExchangeSteps {
-  /** After all other checks, with ids and meta store as they would be. Rejects: nothing is exchanged. */
-  check?(next: {
-    readonly blobs: string;
-    readonly beside: string | undefined;
-    readonly meta: MetaStore;
-  }): Promise<void>;
+  /** After all other checks; changes nothing. Rejects: nothing is exchanged, nothing was written. */
+  check?(next: ExchangedStores): Promise<void>;
+  /** Writes what has to be known before the step. Rejects: nothing is exchanged. */
+  record?(next: ExchangedStores): Promise<void>;
   /** Within the step itself, before any other call. */
   commit?(): void;
+}
+
+/** Ids and meta store as they would be. */
+export interface ExchangedStores {
+  readonly blobs: string;
+  readonly beside: string | undefined;
+  readonly meta: MetaStore;
 }
 
 /** What is absent stays as it is. */

@@ -3,7 +3,7 @@
  * (protocol.md section 4).
  */
 import { hasReason, OutriggerError } from "../proto/errors.ts";
-import type { MetaCondition, MetaStore } from "./contract.ts";
+import type { MetaCondition, MetaOperation, MetaStore } from "./contract.ts";
 
 export const pairKey = "outrigger/pair";
 
@@ -20,22 +20,29 @@ export interface PairInput {
   readonly warn: (text: string) => void;
 }
 
+/** Changes nothing. @returns what would record the pair; `undefined`: it is recorded. @throws WRONG_STORE */
+export async function lookAtPair(input: PairInput): Promise<MetaOperation | undefined> {
+  const { meta, blobId } = input;
+  const [record] = await meta.get([pairKey]);
+  const recorded = record?.value.toString("utf8").trim();
+  if (recorded === blobId || (recorded !== undefined && recorded === input.besideId)) return undefined;
+  if (recorded !== undefined && input.acceptStoreId !== blobId) {
+    throw new OutriggerError(
+      "WRONG_STORE",
+      `the meta store at ${input.metaAddress} belongs to the blob store ${recorded}, but the one at ${input.blobAddress} is ${blobId}: give the address of the right one, or set stores.blobs.acceptStoreId to ${blobId}`,
+    );
+  }
+  const condition: MetaCondition = record === undefined ? { ifAbsent: true } : { ifEtag: record.etag };
+  return { kind: "put", key: pairKey, value: Buffer.from(blobId), condition };
+}
+
 /** Checks the record, makes it where there is none, exchanges it where that is accepted. @throws WRONG_STORE */
 export async function checkPair(input: PairInput): Promise<void> {
-  const { meta, blobId } = input;
   for (let tried = 0; ; tried++) {
-    const [record] = await meta.get([pairKey]);
-    const recorded = record?.value.toString("utf8").trim();
-    if (recorded === blobId || (recorded !== undefined && recorded === input.besideId)) return;
-    if (recorded !== undefined && input.acceptStoreId !== blobId) {
-      throw new OutriggerError(
-        "WRONG_STORE",
-        `the meta store at ${input.metaAddress} belongs to the blob store ${recorded}, but the one at ${input.blobAddress} is ${blobId}: give the address of the right one, or set stores.blobs.acceptStoreId to ${blobId}`,
-      );
-    }
-    const condition: MetaCondition = record === undefined ? { ifAbsent: true } : { ifEtag: record.etag };
+    const operation = await lookAtPair(input);
+    if (operation === undefined) return;
     try {
-      await meta.write([{ kind: "put", key: pairKey, value: Buffer.from(blobId), condition }]);
+      await input.meta.write([operation]);
       return;
     } catch (error) {
       if (hasReason(error, "READ_ONLY")) {

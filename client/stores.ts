@@ -22,7 +22,8 @@ import type { StoreKind } from "./handshake.ts";
 import { idOf, KeptStores, type Side } from "./kept-stores.ts";
 import { DriverMetaStore } from "./meta-store.ts";
 import { type ObserveCall, observed } from "./observed.ts";
-import { checkPair, pairKey } from "./pair.ts";
+import { checkPair, lookAtPair, type PairInput, pairKey } from "./pair.ts";
+import { Readiness } from "./readiness.ts";
 import type { CompatCode } from "./versions.ts";
 
 export interface ConnectParts {
@@ -68,8 +69,7 @@ class ConnectedStores implements Stores {
   readonly #budget: UploadBudget;
   readonly #listeners: ((change: Change & { kind: StoreKind }) => void)[] = [];
   readonly #kept: KeptStores<BlobStore>;
-  readonly #ready: Promise<void>;
-  #readiness: { resolve(): void; reject(error: unknown): void } | undefined;
+  readonly #readiness = new Readiness(() => this.#refusal());
   #blob: Side<BlobStore>;
   #metaSide: Side<MetaStore>;
   #beside: Side<BlobStore> | undefined;
@@ -87,11 +87,6 @@ class ConnectedStores implements Stores {
     this.#clock = parts.clock ?? systemClock;
     this.#kept = new KeptStores(this.#clock);
     this.#budget = new UploadBudget(options.uploadBudgetBytes ?? UPLOAD_BUDGET_BYTES);
-    this.#ready = new Promise((resolve, reject) => {
-      this.#readiness = { resolve, reject };
-    });
-    // Whoever asks `ready()` gets it; a core that does not ask must not die of it.
-    this.#ready.catch(() => undefined);
     this.#blob = this.#openBlob(options.blobs);
     this.#metaSide = this.#openMeta(options.meta ?? besides(options.blobs));
     this.#beside = options.beside && this.#openBlob(options.beside);
@@ -129,7 +124,13 @@ class ConnectedStores implements Stores {
   }
 
   ready(): Promise<void> {
-    return this.#ready;
+    return this.#readiness.promise();
+  }
+
+  #refusal(): OutriggerError | undefined {
+    if (this.#closed) return closedEarly();
+    const sides = [this.#blob, this.#metaSide, this.#beside];
+    return sides.find((side) => side?.channel.refusal !== undefined)?.channel.refusal ?? this.#mixed;
   }
 
   onChanged(listener: (change: Change & { kind: StoreKind }) => void): void {
@@ -155,9 +156,7 @@ class ConnectedStores implements Stores {
     this.#cancelPairing?.();
     for (const side of [this.#blob, this.#metaSide, this.#beside]) side?.channel.close();
     this.#kept.close();
-    this.#readiness?.reject(
-      new OutriggerError("UNREACHABLE", "the stores were closed before they were ready", { side: "core" }),
-    );
+    this.#readiness.reject(closedEarly());
   }
 
   #channel(kind: StoreKind, target: StoreTarget): StoreChannel {
@@ -196,12 +195,12 @@ class ConnectedStores implements Stores {
       }
       this.#tell(channel.kind, change);
     });
-    channel.onRefused((error) => this.#readiness?.reject(error));
+    channel.onRefused((error) => this.#readiness.reject(error));
   }
 
   /** Nothing is derived from it, so nobody is told of its changes; another store in its place is refused by its channel. */
   #watchBeside(channel: StoreChannel): void {
-    channel.onRefused((error) => this.#readiness?.reject(error));
+    channel.onRefused((error) => this.#readiness.reject(error));
     channel.start();
   }
 
@@ -230,7 +229,7 @@ class ConnectedStores implements Stores {
       await Promise.all([blob.described(), meta.described(), beside?.described()]);
       // Meanwhile closed, or switched: a switch checks its own pair.
       if (turn !== this.#pairTurn || this.#closed) return true;
-      await this.#checkPair(blob, meta, beside);
+      await checkPair(this.#pairOf(blob, meta, beside));
       if (turn === this.#pairTurn) this.#paired();
       return true;
     } catch (error) {
@@ -240,7 +239,7 @@ class ConnectedStores implements Stores {
         this.#mixed = error;
         blob.block(error);
         meta.block(error);
-        this.#readiness?.reject(error);
+        this.#readiness.reject(error);
       }
       return false;
     }
@@ -250,17 +249,18 @@ class ConnectedStores implements Stores {
     this.#mixed = undefined;
     this.#blob.channel.block(undefined);
     this.#metaSide.channel.block(undefined);
-    this.#readiness?.resolve();
+    this.#readiness.resolve();
   }
 
-  async #checkPair(blob: StoreChannel, meta: StoreChannel, beside: StoreChannel | undefined): Promise<void> {
+  /** @throws WRONG_STORE */
+  #pairOf(blob: StoreChannel, meta: StoreChannel, beside: StoreChannel | undefined): PairInput {
     if (beside?.facts.id === blob.facts.id) {
       throw new OutriggerError(
         "WRONG_STORE",
         `${blob.address} and ${beside.address} are the same blob store, ${blob.facts.id}: there is nothing to move`,
       );
     }
-    await checkPair({
+    return {
       meta: new DriverMetaStore(meta, true),
       blobId: blob.facts.id,
       besideId: beside?.facts.id,
@@ -268,7 +268,7 @@ class ConnectedStores implements Stores {
       metaAddress: meta.address,
       acceptStoreId: blob.target.acceptStoreId,
       warn: (text) => this.#parts.log.warn(text),
-    });
+    };
   }
 
   /** Opens what is asked for, checks all of it, and only then uses it: all sides change in one step. */
@@ -281,12 +281,11 @@ class ConnectedStores implements Stores {
     const ours = [blob?.channel, meta?.channel, opened?.channel].filter((channel) => channel !== undefined);
     for (const channel of [blob?.channel, meta?.channel]) channel?.block(unpaired());
     try {
-      await this.#checked(blob?.channel, meta?.channel, opened?.channel, beside?.channel);
-      await how.check?.({
-        blobs: (blob ?? this.#blob).channel.facts.id,
-        beside: idOf(beside),
-        meta: new DriverMetaStore((meta ?? this.#metaSide).channel, true),
-      });
+      const pair = await this.#checked(blob?.channel, meta?.channel, opened?.channel, beside?.channel);
+      const next = { blobs: pair.blobId, beside: pair.besideId, meta: pair.meta };
+      await how.check?.(next);
+      await checkPair(pair);
+      await how.record?.(next);
     } catch (error) {
       for (const channel of ours) channel.close();
       throw error;
@@ -338,13 +337,17 @@ class ConnectedStores implements Stores {
     else this.#kept.keep(id, side);
   }
 
-  /** Everything that is asked of stores before they are used. @throws what is wrong with one of them */
+  /**
+   * Everything that is asked of stores before they are used; nothing is changed.
+   * @returns the pair that they would be
+   * @throws what is wrong with one of them
+   */
   async #checked(
     blob: StoreChannel | undefined,
     meta: StoreChannel | undefined,
     opened: StoreChannel | undefined,
     beside: StoreChannel | undefined,
-  ): Promise<void> {
+  ): Promise<PairInput> {
     const asked = [blob, meta, opened].filter((channel) => channel !== undefined);
     const addresses = asked.map(({ address }) => address).join(" and ");
     const ending = new AbortController();
@@ -357,7 +360,9 @@ class ConnectedStores implements Stores {
       if (meta !== undefined && !(blob !== undefined && (await this.#comesWith(meta, blob)))) {
         assertKnown("meta", meta, this.#metaSide.channel);
       }
-      await this.#checkPair(blob ?? this.#blob.channel, meta ?? this.#metaSide.channel, beside);
+      const pair = this.#pairOf(blob ?? this.#blob.channel, meta ?? this.#metaSide.channel, beside);
+      await lookAtPair(pair);
+      return pair;
     } finally {
       cancel();
     }
@@ -385,6 +390,10 @@ function assertKnown(kind: StoreKind, { facts, target, address }: StoreChannel, 
     "WRONG_STORE",
     `the ${kind} store at ${address} is ${facts.id}, not ${expected}: to use its data instead, set acceptStoreId to ${facts.id}`,
   );
+}
+
+function closedEarly(): OutriggerError {
+  return new OutriggerError("UNREACHABLE", "the stores were closed before they were ready", { side: "core" });
 }
 
 function unpaired(): OutriggerError {

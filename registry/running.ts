@@ -42,7 +42,7 @@ export interface RegistryParts {
     readonly clock: Clock;
     readonly log: Logger;
     readonly locationSecret?: Buffer;
-    readonly sealedWaitMs?: number;
+    readonly sealedWaitMs?: () => number;
   }): StartableRepositories;
 }
 
@@ -102,6 +102,7 @@ export async function startWith(
     clock,
     coreVersion,
     secret,
+    sealedWaitMs: () => config.stores.sealedWaitSeconds * 1000,
     observeStoreCall: metrics.observeStoreCall,
   });
   let serving: Backend["serving"];
@@ -123,6 +124,7 @@ export async function startWith(
       readiness,
       metrics: enabled && metricsListen === undefined ? metrics : undefined,
       phase: () => pairs.phase,
+      phasesApart: () => pairs.phasesApart,
     }),
     clock,
     log,
@@ -195,7 +197,7 @@ export async function startWith(
       const nextAuthenticator = await loadAuthenticator(next, pool, clock);
       const nextTls = await loadTls(next);
       const before = config;
-      const changed = await pairs.switchTo(before, next);
+      const changed = [...(await pairs.switchTo(next))];
       if (nextTls && tls) api.replaceTls(nextTls);
       authenticator = nextAuthenticator;
       log.level = next.log.level;
@@ -267,17 +269,9 @@ export async function startWith(
   }
 }
 
-const liveKeys = ["auth", "readOnly", "redirect", "log", "http.tls"] as const;
+const liveKeys = ["stores.sealedWaitSeconds", "auth", "readOnly", "redirect", "log", "http.tls"] as const;
 /** Settings that a reload cannot change. */
-const fixedKeys = [
-  "http.listen",
-  "http.secretFile",
-  "http.metrics",
-  "cores",
-  "uploadBudgetMiB",
-  "reload",
-  "stores.sealedWaitSeconds",
-] as const;
+const fixedKeys = ["http.listen", "http.secretFile", "http.metrics", "cores", "uploadBudgetMiB", "reload"] as const;
 
 /** Which repositories lie apart. */
 function prefixesOf({ stores }: Config): string[] {

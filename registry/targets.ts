@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { ConnectOptions, ExchangeTargets, Stores, StoreTarget } from "../client/contract.ts";
 import type { Config } from "./config.ts";
 import type { Redirect } from "./http/exchange.ts";
-import type { BlobMove, MovingStores } from "./moving/stores.ts";
+import type { BlobMove } from "./moving/stores.ts";
 import { normalPrefix } from "./pairs/routes.ts";
 import { blobKey } from "./repository/keys.ts";
 
@@ -81,14 +81,17 @@ function defined(section: object): object {
   return Object.fromEntries(Object.entries(section).filter(([, value]) => value !== undefined));
 }
 
-type Configured = readonly [Config, PairSection];
+export type Configured = readonly [Config, PairSection];
 
-/** @returns the keys that changed. Rejects, with the old ones in use, when a new one is refused */
-export async function switchStores(
-  stores: MovingStores,
-  [oldConfig, before]: Configured,
-  [newConfig, next]: Configured,
-): Promise<string[]> {
+export interface PairChange {
+  readonly targets: ExchangeTargets;
+  readonly move: BlobMove | undefined;
+  /** Keys of the configuration. */
+  readonly keys: readonly string[];
+}
+
+/** What is to be exchanged in a pair; `undefined`: nothing. */
+export function changeOf([oldConfig, before]: Configured, [newConfig, next]: Configured): PairChange | undefined {
   const move = moveOf(newConfig, next);
   const [blobs, meta, beside] = [targetOf(next.blobs), metaTarget(next), besideTarget(next)];
   const differ = {
@@ -97,18 +100,19 @@ export async function switchStores(
     beside: !isDeepStrictEqual(besideTarget(before), beside),
     move: !isDeepStrictEqual(moveOf(oldConfig, before), move),
   };
-  if (Object.values(differ).includes(true)) {
-    const targets: ExchangeTargets = {
+  if (!Object.values(differ).includes(true)) return undefined;
+  return {
+    targets: {
       ...(differ.blobs ? { blobs } : {}),
       ...(differ.meta ? { meta } : {}),
       ...(differ.beside ? { beside: beside ?? "none" } : {}),
-    };
-    await stores.moveOn(targets, move);
-  }
-  return [
-    ...(differ.blobs || differ.beside || differ.move ? [`${next.path}.blobs`] : []),
-    ...(differ.meta ? [`${next.path}.meta`] : []),
-  ];
+    },
+    move,
+    keys: [
+      ...(differ.blobs || differ.beside || differ.move ? [`${next.path}.blobs`] : []),
+      ...(differ.meta ? [`${next.path}.meta`] : []),
+    ],
+  };
 }
 
 const SIGNED_FOR_MS = 10 * 60_000;

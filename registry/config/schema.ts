@@ -158,7 +158,7 @@ export const configSchema = z.strictObject({
         .max(600)
         .default(60)
         .describe(
-          "How long a change waits, before it is answered with 503, while the meta store is sealed: its driver runs with `--read-only` because it is being moved.",
+          "How long a change waits, before it is answered with 503, while the meta store is sealed: its driver runs with `--read-only` because it is being moved. A reload changes it also for what waits already.",
         ),
       prefixes: z
         .array(

@@ -11,6 +11,8 @@ export interface AsideOptions {
   readonly metrics: Metrics | undefined;
   /** While blobs are moved: which phase this core is in. */
   readonly phase?: () => string | undefined;
+  /** Likewise of the stores of prefixes, by prefix. */
+  readonly phasesApart?: () => Readonly<Record<string, string>>;
 }
 
 export function createAside(options: AsideOptions): Aside {
@@ -22,10 +24,12 @@ export function createAside(options: AsideOptions): Aside {
         return plain(request, response, 200, "ok\n");
       case "/readyz": {
         const state = readiness.state();
+        const [phase, apart] = [options.phase?.(), options.phasesApart?.() ?? {}];
         return json(request, response, state.ready ? 200 : 503, {
           ready: state.ready,
           ...(state.problem === undefined ? {} : { problem: state.problem }),
-          ...(options.phase === undefined || options.phase() === undefined ? {} : { move: options.phase() }),
+          ...(phase === undefined ? {} : { move: phase }),
+          ...(Object.keys(apart).length === 0 ? {} : { moves: apart }),
           stores: state.stores.map(describe),
         });
       }

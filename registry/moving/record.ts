@@ -77,6 +77,16 @@ export async function enterPhase(
   }
 }
 
+/** Whether this core may enter the phase, by what is recorded now; changes nothing. @throws UNAVAILABLE, as enterPhase */
+export async function assertMayEnter(
+  meta: MetaStore,
+  intent: MoveIntent,
+  nowMs: number,
+  options: CallOptions = {},
+): Promise<void> {
+  nextRecord((await readMoveRecord(meta, options)).record, intent, nowMs);
+}
+
 /** `undefined`: nothing to record. @throws UNAVAILABLE */
 export function nextRecord(record: MoveRecord | undefined, intent: MoveIntent, nowMs: number): MoveRecord | undefined {
   const { from, to, phase } = intent;

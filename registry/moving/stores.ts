@@ -5,6 +5,7 @@
 import type { Logger } from "pino";
 import type {
   BlobStore,
+  ExchangedStores,
   ExchangeTargets,
   MetaStore,
   StoreFacts,
@@ -16,7 +17,7 @@ import type {
 import { type Clock, sleep } from "../../proto/clock.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import { MovingBlobs, type Place } from "./blobs.ts";
-import { enterPhase, type MoveIntent } from "./record.ts";
+import { assertMayEnter, enterPhase, type MoveIntent } from "./record.ts";
 import { Tombstones } from "./tombstones.ts";
 
 export interface BlobMove {
@@ -29,7 +30,20 @@ export interface MovingParts {
   readonly clock: Clock;
   readonly log: Logger;
   /** Told of the stores' ids before they are used. @throws Error when they are another pair's */
-  readonly assertOwn?: (ids: readonly string[]) => void;
+  readonly claim?: (ids: readonly string[]) => Claim;
+}
+
+/** Stores that no other pair may use. */
+export interface Claim {
+  /** They are this pair's, and others that it had no longer are. */
+  keep(): void;
+  /** Those that it did not have before may be another's again. */
+  giveUp(): void;
+}
+
+export interface MoveOnOptions {
+  /** After every check of this pair, before anything is written or exchanged. Rejects: nothing is. */
+  readonly checked?: () => Promise<void>;
 }
 
 const RETRY_MS = 1_000;
@@ -96,7 +110,7 @@ export class MovingStores implements Stores {
     await this.#inner.ready();
     for (;;) {
       try {
-        await this.#enter(this.#move, this.#inner.blobs.facts.id, this.#inner.beside?.facts.id);
+        await this.#enter();
         return;
       } catch (error) {
         if (!(error instanceof OutriggerError) || error.recovery === "never" || hasReason(error, "READ_ONLY"))
@@ -123,38 +137,57 @@ export class MovingStores implements Stores {
    * Stores and phase in one step.
    * @throws UNAVAILABLE for a phase that this core must not enter; what else makes a store unusable. Nothing is changed then
    */
-  async moveOn(targets: ExchangeTargets, move: BlobMove | undefined): Promise<void> {
+  async moveOn(targets: ExchangeTargets, move: BlobMove | undefined, options: MoveOnOptions = {}): Promise<void> {
     if (targets.meta !== undefined && (this.#move !== undefined || move !== undefined)) {
       throw new Error("stores.meta cannot be changed while stores.blobs.move is set: end the move of blobs first");
     }
+    const { clock } = this.#parts;
+    const signal = this.#closing.signal;
     const before = this.#move === undefined ? undefined : this.#inner.blobs.facts.id;
-    await this.#inner.exchange(targets, {
-      check: ({ blobs, beside, meta }) => this.#enter(move, blobs, beside, meta),
-      commit: () => {
-        // The stores are the next ones already.
-        const now = this.#inner.blobs.facts.id;
-        if (move === undefined && before !== undefined && before !== now) this.#left.add(before);
-        this.#left.delete(now);
-        this.#move = move;
-        if (move !== undefined)
-          this.#parts.log.info({ phase: move.phase }, `blobs are being moved: ${meaning[move.phase]}`);
-      },
-    });
+    let claim: Claim | undefined;
+    try {
+      await this.#inner.exchange(targets, {
+        check: async (next) => {
+          claim = this.#claim(next);
+          await assertMayEnter(next.meta, intentOf(move, next), clock.now(), { signal });
+          await options.checked?.();
+        },
+        record: (next) => enterPhase(next.meta, intentOf(move, next), clock.now(), { signal }),
+        commit: () => {
+          claim?.keep();
+          claim = undefined;
+          // The stores are the next ones already.
+          const now = this.#inner.blobs.facts.id;
+          if (move === undefined && before !== undefined && before !== now) this.#left.add(before);
+          this.#left.delete(now);
+          this.#move = move;
+          if (move !== undefined)
+            this.#parts.log.info({ phase: move.phase }, `blobs are being moved: ${meaning[move.phase]}`);
+        },
+      });
+    } catch (error) {
+      claim?.giveUp();
+      throw error;
+    }
   }
 
-  async #enter(
-    move: BlobMove | undefined,
-    blobs: string,
-    beside: string | undefined,
-    meta: MetaStore = this.meta,
-  ): Promise<void> {
-    const { clock, assertOwn } = this.#parts;
-    const intent: MoveIntent =
-      move === undefined || beside === undefined
-        ? { from: blobs, phase: "none", unchecked: false }
-        : { from: blobs, to: beside, phase: move.phase, unchecked: move.onlyCore };
-    assertOwn?.([blobs, ...(beside === undefined ? [] : [beside]), meta.facts.id]);
-    await enterPhase(meta, intent, clock.now(), { signal: this.#closing.signal });
+  /** Of the stores that it begins with. */
+  async #enter(): Promise<void> {
+    const { blobs, beside, meta } = this.#inner;
+    const stores: ExchangedStores = { blobs: blobs.facts.id, beside: beside?.facts.id, meta };
+    const claim = this.#claim(stores);
+    try {
+      const options = { signal: this.#closing.signal };
+      await enterPhase(meta, intentOf(this.#move, stores), this.#parts.clock.now(), options);
+      claim?.keep();
+    } catch (error) {
+      claim?.giveUp();
+      throw error;
+    }
+  }
+
+  #claim({ blobs, beside, meta }: ExchangedStores): Claim | undefined {
+    return this.#parts.claim?.([blobs, ...(beside === undefined ? [] : [beside]), meta.facts.id]);
   }
 
   #place(): Place {
@@ -184,6 +217,12 @@ export class MovingStores implements Stores {
     this.#closing.abort(new Error("the stores were closed"));
     return this.#inner.close();
   }
+}
+
+function intentOf(move: BlobMove | undefined, { blobs, beside }: ExchangedStores): MoveIntent {
+  return move === undefined || beside === undefined
+    ? { from: blobs, phase: "none", unchecked: false }
+    : { from: blobs, to: beside, phase: move.phase, unchecked: move.onlyCore };
 }
 
 const meaning: Readonly<Record<BlobMove["phase"], string>> = {

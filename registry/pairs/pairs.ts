@@ -5,10 +5,11 @@ import type { ObservedCall } from "../../client/observed.ts";
 import { type Clock, sleep } from "../../proto/clock.ts";
 import { OutriggerError } from "../../proto/errors.ts";
 import type { Config } from "../config.ts";
-import { MovingStores } from "../moving/stores.ts";
+import { type Claim, MovingStores } from "../moving/stores.ts";
 import type { Repositories } from "../repository/contract.ts";
 import type { RegistryParts, StartableRepositories } from "../running.ts";
-import { connectOptions, moveOf, type PairSection, sectionsOf, switchStores } from "../targets.ts";
+import { type Configured, changeOf, connectOptions, moveOf, type PairSection, sectionsOf } from "../targets.ts";
+import { Gate } from "./gate.ts";
 import { routedRepositories } from "./repositories.ts";
 import { Routes } from "./routes.ts";
 
@@ -16,6 +17,8 @@ interface Pair extends PairSection {
   readonly stores: MovingStores;
   readonly repositories: StartableRepositories;
   isServing: boolean;
+  /** As its stores are now. */
+  configured: Configured;
 }
 
 export interface PairsOptions {
@@ -23,6 +26,8 @@ export interface PairsOptions {
   readonly clock: Clock;
   readonly coreVersion: string | undefined;
   readonly secret: Buffer | undefined;
+  /** As of now: a reload changes it. */
+  readonly sealedWaitMs: () => number;
   readonly observeStoreCall: (call: ObservedCall, prefix: string) => void;
 }
 
@@ -40,10 +45,12 @@ export class Pairs {
   readonly #routes: Routes<Pair>;
   readonly #options: PairsOptions;
   readonly #ids = new Map<string, Pair>();
+  readonly #cores: Config["cores"];
   #hasStarted = false;
 
   constructor(parts: RegistryParts, config: Config, options: PairsOptions) {
     this.#options = options;
+    this.#cores = config.cores;
     const [main, ...others] = sectionsOf(config).map((section) => this.#open(parts, config, section));
     if (main === undefined) throw new Error("a registry has a main pair of stores");
     this.#routes = new Routes(main, others);
@@ -51,7 +58,7 @@ export class Pairs {
   }
 
   #open(parts: RegistryParts, config: Config, section: PairSection): Pair {
-    const { clock, coreVersion, secret, observeStoreCall } = this.#options;
+    const { clock, coreVersion, secret, sealedWaitMs, observeStoreCall } = this.#options;
     const { prefix } = section;
     const log = prefix === "" ? this.#options.log : this.#options.log.child({ prefix });
     const connected = parts.connect(connectOptions(config, coreVersion, section), {
@@ -62,23 +69,33 @@ export class Pairs {
     const stores: MovingStores = new MovingStores(connected, moveOf(config, section), {
       clock,
       log,
-      assertOwn: (ids) => this.#assertOwn(pair, ids),
+      claim: (ids) => this.#claim(pair, ids),
     });
     const repositories = parts.createRepositories({
       stores,
       mode: config.cores,
       clock,
       log,
-      sealedWaitMs: config.stores.sealedWaitSeconds * 1000,
+      sealedWaitMs,
       ...(secret === undefined ? {} : { locationSecret: secret }),
     });
-    const pair: Pair = { ...section, stores, repositories, isServing: false };
+    const pair: Pair = { ...section, stores, repositories, isServing: false, configured: [config, section] };
     return pair;
   }
 
   /** The phase of a move of blobs, of the main pair. */
   get phase(): string | undefined {
     return this.#routes.main.stores.phase;
+  }
+
+  /** Of the pairs of prefixes that are in one, by prefix. */
+  get phasesApart(): Readonly<Record<string, string>> {
+    const { main, all } = this.#routes;
+    return Object.fromEntries(
+      all.flatMap((pair) =>
+        pair === main || pair.stores.phase === undefined ? [] : [[pair.prefix, pair.stores.phase]],
+      ),
+    );
   }
 
   /** Of the pair that a repository lies in. */
@@ -146,27 +163,54 @@ export class Pairs {
   }
 
   /** Two pairs on one store would take each other's repositories for their own. @throws Error */
-  #assertOwn(pair: Pair, ids: readonly string[]): void {
+  #claim(pair: Pair, ids: readonly string[]): Claim {
     for (const id of ids) {
       const other = this.#ids.get(id);
       if (other === undefined || other === pair) continue;
       throw new Error(`${pair.path} and ${other.path} lead to the same store, ${id}: give each a store of its own`);
     }
-    for (const [id, owner] of this.#ids) if (owner === pair) this.#ids.delete(id);
-    for (const id of ids) this.#ids.set(id, pair);
+    const added = ids.filter((id) => !this.#ids.has(id));
+    for (const id of added) this.#ids.set(id, pair);
+    return {
+      keep: () => {
+        for (const [id, owner] of this.#ids) if (owner === pair && !ids.includes(id)) this.#ids.delete(id);
+      },
+      giveUp: () => {
+        for (const id of added) this.#ids.delete(id);
+      },
+    };
   }
 
-  /** @returns the keys that changed. Rejects, with the old ones in use, when a new one is refused */
-  async switchTo(before: Config, next: Config): Promise<string[]> {
-    const changed: string[] = [];
-    const [old, now] = [sectionsOf(before), sectionsOf(next)];
-    for (const pair of this.#routes.all) {
-      const [from, to] = [old, now].map((sections) => sections.find(({ prefix }) => prefix === pair.prefix));
-      // One that is gone needs a restart to go.
-      if (from === undefined || to === undefined) continue;
-      changed.push(...(await switchStores(pair.stores, [before, from], [next, to])));
-    }
-    return changed;
+  /**
+   * All pairs, or none: each is checked before any is exchanged.
+   * @returns the keys that changed
+   * @throws why one was refused; everything is as it was, unless a store went away at the very moment of the exchange. What
+   * was exchanged then is known, so the next reload, of whichever configuration, puts it right
+   */
+  async switchTo(next: Config): Promise<readonly string[]> {
+    const sections = sectionsOf(next);
+    const exchanges = this.#routes.all.flatMap((pair) => {
+      const section = sections.find(({ prefix }) => prefix === pair.prefix);
+      // One that is gone needs a restart to go; so does another number of cores.
+      if (section === undefined) return [];
+      const configured: Configured = [{ ...next, cores: this.#cores }, section];
+      const change = changeOf(pair.configured, configured);
+      return change === undefined ? [] : [{ pair, change, configured }];
+    });
+    const gate = new Gate(exchanges.length);
+    const outcomes = await Promise.allSettled(
+      exchanges.map(async ({ pair, change, configured }) => {
+        try {
+          await pair.stores.moveOn(change.targets, change.move, { checked: () => gate.pass() });
+          pair.configured = configured;
+        } catch (error) {
+          gate.refuse(error);
+          throw error;
+        }
+      }),
+    );
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    return exchanges.flatMap(({ change }) => change.keys);
   }
 
   async close(): Promise<void> {

@@ -35,8 +35,8 @@ export interface RepositoriesOptions {
   readonly contentMemoryBytes?: number;
   /** `mode: "one"`: tags, links and listings in memory, in bytes. Default 64 MiB. */
   readonly factsMemoryBytes?: number;
-  /** How long a request's writes wait while the meta store is sealed, in all. Default 60 s. */
-  readonly sealedWaitMs?: number;
+  /** How long a request's writes wait while the meta store is sealed, in all, as of now. Default 60 s. */
+  readonly sealedWaitMs?: () => number;
   /** `mode: "one"`: how often the lease is proven twice. Default 2 s; after a crash the next core waits twice this. */
   readonly beatMs?: number;
 }
@@ -69,7 +69,7 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
   };
   const lease: Lease = options.mode === "one" ? new HeldLease(leaseOptions) : new NoLease(leaseOptions);
   const cache = new DigestCache(options.contentMemoryBytes ?? DEFAULT_MEMORY_BYTES);
-  const sealedWaitMs = options.sealedWaitMs ?? DEFAULT_SEALED_WAIT_MS;
+  const sealedWaitMs = options.sealedWaitMs ?? (() => DEFAULT_SEALED_WAIT_MS);
   const patience = new Patience({ clock, log, random, lease, sealedWaitMs });
   const core: Core = { stores, ledger: new Ledger(stores, lease, memory, patience), cache, clock, random, log };
   let secret = options.locationSecret;

@@ -20,14 +20,14 @@ export interface PatienceOptions {
   readonly log: Logger;
   readonly random: () => number;
   readonly lease: Lease;
-  /** How long one request's writes wait in all; 0: not at all. */
-  readonly sealedWaitMs: number;
+  /** How long one request's writes wait in all, as of now; 0: not at all. */
+  readonly sealedWaitMs: () => number;
 }
 
 export class Patience {
   readonly #options: PatienceOptions;
-  /** Of each request, until when it waits (monotonic). A request has one object of options from its beginning to its end. */
-  readonly #until = new WeakMap<CallOptions, number>();
+  /** Of each request, since when it waits (monotonic). A request has one object of options from its beginning to its end. */
+  readonly #since = new WeakMap<CallOptions, number>();
   #waiting = 0;
   #linedMs = Number.NEGATIVE_INFINITY;
 
@@ -64,10 +64,12 @@ export class Patience {
   }
 
   async #wait(options: CallOptions, why: unknown): Promise<void> {
-    const { clock, log, random, sealedWaitMs } = this.#options;
+    const { clock, log, random } = this.#options;
+    const sealedWaitMs = this.#options.sealedWaitMs();
     const nowMs = clock.monotonic();
-    const untilMs = this.#until.get(options) ?? nowMs + sealedWaitMs;
-    this.#until.set(options, untilMs);
+    const sinceMs = this.#since.get(options) ?? nowMs;
+    this.#since.set(options, sinceMs);
+    const untilMs = sinceMs + sealedWaitMs;
     const seconds = sealedWaitMs / 1000;
     const what =
       why === undefined ? "the lease is not yet taken in the new meta store" : "the meta store is sealed (--read-only)";

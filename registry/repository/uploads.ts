@@ -108,16 +108,18 @@ export async function uploadProgress(
 export async function cancelUpload(core: Core, session: UploadSession, context: RequestContext): Promise<void> {
   const store = storeOf(core, session);
   const key = cancelledKey(session.id);
-  const [cancelled] = await core.ledger.get([key], context);
-  assertNotCancelled(cancelled);
-  if (session.offsetBytes > 0 && (await store.getUpload(session.id, context)) === undefined) throw unknown(session);
-  try {
-    const value = Buffer.from(String(core.clock.now()));
-    await core.ledger.write([{ kind: "put", key, value, condition: { ifAbsent: true } }], context);
-  } catch (error) {
-    // Somebody else cancelled it meanwhile: the bytes still have to go.
-    if (!hasReason(error, "CONDITION_FAILED")) throw error;
-  }
+  await untilNotRaced(core, context.signal, async () => {
+    const [cancelled] = await core.ledger.get([key], context);
+    assertNotCancelled(cancelled);
+    if (session.offsetBytes > 0 && (await store.getUpload(session.id, context)) === undefined) throw unknown(session);
+    try {
+      const value = Buffer.from(String(core.clock.now()));
+      await core.ledger.write([{ kind: "put", key, value, condition: { ifAbsent: true } }], context);
+    } catch (error) {
+      // Somebody else cancelled it meanwhile: the bytes still have to go.
+      if (!hasReason(error, "CONDITION_FAILED")) throw error;
+    }
+  });
   await store.abortUpload(session.id, {}, context);
 }
 

@@ -147,6 +147,40 @@ describe("the pair", () => {
     );
   });
 
+  for (const [what, wrong, right] of [
+    [
+      "a driver is refused",
+      (world: World) => world.describe("m", { metaVersions: [{ major: 9, minor: 0 }] }),
+      (world: World) => {
+        for (const one of world.drivers.get("m") ?? []) one.describes = {};
+      },
+    ],
+    [
+      "the two are no pair",
+      (world: World) => void world.pairs.set("m", ids.other),
+      (world: World) => void world.pairs.set("m", ids.blob),
+    ],
+  ] as const) {
+    it(`ready() once ${what} is asked anew: it says so while it lasts, and resolves once it is over`, async () => {
+      const world = new World();
+      wrong(world);
+      const stores = world.connect({ blobs: { address: "b" }, meta: { address: "m" } });
+      for (let n = 0; n < 2; n += 1) await assert.rejects(world.clock.until(stores.ready()));
+      right(world);
+      await world.clock.advance(5_000);
+      await world.clock.until(stores.ready());
+      assert.equal((await stores.meta.count("")).count, 2);
+      await stores.close();
+    });
+  }
+
+  it("ready() of stores that were closed before rejects however often it is asked", async () => {
+    const world = new World();
+    const stores = world.connect({ blobs: { address: "b" } });
+    await stores.close();
+    for (let n = 0; n < 2; n += 1) await assert.rejects(world.clock.until(stores.ready()), /were closed/);
+  });
+
   it("an address of no known form is refused at once", () => {
     assert.throws(
       () => connect({ blobs: { address: "http://x" } }, { log: pino({ level: "silent" }) }),
@@ -278,6 +312,35 @@ describe("switching a store", () => {
     );
     assert.deepEqual([stores.blobs.facts.address, stores.meta.facts.address], ["a", "a"]);
     assert.equal(world.pairs.get("b"), ids.meta, "nothing was written");
+  });
+
+  it("a step of the registry that refuses it has written nothing; a record comes after all checks", async () => {
+    const world = new World();
+    const stores = await world.ready();
+    world.describe("b", { blobId: ids.other });
+    const b = { address: "b", acceptStoreId: ids.other };
+    const check = async () => {
+      throw error("INVALID_FIELD");
+    };
+    await assert.rejects(world.clock.until(stores.exchange({ blobs: b }, { check })), rejected("INVALID_FIELD"));
+    assert.equal(world.pairs.get("a"), ids.blob);
+    assert.equal(stores.blobs.facts.address, "a");
+    const order: string[] = [];
+    await world.clock.until(
+      stores.exchange(
+        { blobs: b },
+        {
+          check: async (next) => void order.push(`check ${next.blobs} ${world.pairs.get("a")}`),
+          record: async (next) => void order.push(`record ${next.blobs} ${world.pairs.get("a")}`),
+          commit: () => void order.push(`commit ${stores.blobs.facts.id}`),
+        },
+      ),
+    );
+    assert.deepEqual(order, [
+      `check ${ids.other} ${ids.blob}`,
+      `record ${ids.other} ${ids.other}`,
+      `commit ${ids.other}`,
+    ]);
   });
 
   it("a check that fails keeps the old one and says why", async () => {

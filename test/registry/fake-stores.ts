@@ -13,7 +13,23 @@ export interface FakeStores extends Stores {
   closed: boolean;
 }
 
-export function fakeStores(): FakeStores {
+export interface FakeIds {
+  readonly blobs: string;
+  readonly meta: string;
+}
+
+const IDS: FakeIds = {
+  blobs: "11111111-1111-4111-8111-111111111111",
+  meta: "22222222-2222-4222-8222-222222222222",
+};
+
+/** @param ids @param stored what the meta store holds @param idAt the id of blobs at another address; default: the same */
+export function fakeStores(
+  ids: FakeIds = IDS,
+  stored: ReadonlyMap<string, string> = new Map(),
+  idAt: (address: string) => string = () => ids.blobs,
+): FakeStores {
+  let blobsId = ids.blobs;
   const events = new EventEmitter();
   const ready = new Promise<void>((resolve, reject) => {
     events.once("accept", resolve);
@@ -28,11 +44,19 @@ export function fakeStores(): FakeStores {
   const only = (known: object) =>
     new Proxy(known, { get: (target, name) => Reflect.get(target, name) ?? assertUnused(String(name)) });
   const stores: FakeStores = {
-    blobs: only({ facts: { id: "11111111-1111-4111-8111-111111111111" } }) as Stores["blobs"],
+    blobs: only({
+      get facts() {
+        return { id: blobsId };
+      },
+    }) as Stores["blobs"],
     // A start asks whether blobs are being moved.
     meta: only({
-      facts: { id: "22222222-2222-4222-8222-222222222222" },
-      get: async (keys: readonly string[]) => keys.map(() => undefined),
+      facts: { id: ids.meta },
+      get: async (keys: readonly string[]) =>
+        keys.map((key) => {
+          const value = stored.get(key);
+          return value === undefined ? undefined : { key, value: Buffer.from(value), etag: "e" };
+        }),
     }) as Stores["meta"],
     state: [
       { kind: "blob", address: "unix:///secret/blob.sock", ready: true },
@@ -58,9 +82,14 @@ export function fakeStores(): FakeStores {
       stores.switched.push(["both", blobs, meta]);
     },
     async exchange({ blobs, meta }, how) {
+      const id = blobs === undefined ? blobsId : idAt(blobs.address);
+      const next = { blobs: id, beside: undefined, meta: stores.meta };
+      await how?.check?.(next);
+      await how?.record?.(next);
       if (blobs && meta) await stores.switchBoth(blobs, meta);
       else if (blobs) await stores.switchTo("blob", blobs);
       else if (meta) await stores.switchTo("meta", meta);
+      blobsId = id;
       how?.commit?.();
     },
     onChanged() {},

@@ -98,7 +98,9 @@ class FakeClient implements Stores {
     const { beside } = targets;
     const next = beside === undefined ? this.#beside : beside === "none" ? undefined : this.#store(beside.address);
     const meta = targets.meta === undefined ? this.#meta : this.#metaStore(targets.meta.address);
-    await how.check?.({ blobs: blobs.facts.id, beside: next?.facts.id, meta });
+    const stores = { blobs: blobs.facts.id, beside: next?.facts.id, meta };
+    await how.check?.(stores);
+    await how.record?.(stores);
     const before = this.#meta;
     this.#take(targets);
     how.commit?.();
@@ -157,7 +159,7 @@ export async function startCore(
     readonly onlyCore?: boolean;
     readonly metas?: Readonly<Record<string, FakeBackend>>;
     readonly mode?: "one" | "many";
-    readonly sealedWaitMs?: number;
+    readonly sealedWaitMs?: () => number;
   } = {},
 ): Promise<MovingCore> {
   const { hooks = {}, onlyCore = false } = options;

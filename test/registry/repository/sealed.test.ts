@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { OutriggerError } from "../../../proto/errors.ts";
-import { blobKey, leaseBeatKey, leaseHolderKey, tagLink } from "../../../registry/repository/keys.ts";
+import { blobKey, cancelledKey, leaseBeatKey, leaseHolderKey, tagLink } from "../../../registry/repository/keys.ts";
 import { FakeBackend, type FakeCall, type FakeHooks } from "../../helpers/fake-stores.ts";
 import { type Data, newData, startCore } from "../moving/world.ts";
-import { context, imageOf, pushImage, putImage } from "./world.ts";
+import { body, context, imageOf, pushImage, putImage } from "./world.ts";
 
 /** Which meta backends refuse writes, as a driver with --read-only does. */
 function sealing() {
@@ -34,7 +34,7 @@ function copyMeta(from: FakeBackend, to: FakeBackend): void {
   }
 }
 
-async function world(mode: "one" | "many", sealedWaitMs = 60_000) {
+async function world(mode: "one" | "many", sealedWaitMs: () => number = () => 60_000) {
   const data: Data = newData();
   const next = new FakeBackend();
   next.metaFacts = { ...next.metaFacts, id: "44444444-4444-4444-8444-444444444444" };
@@ -116,8 +116,40 @@ for (const mode of ["many", "one"] as const) {
   });
 }
 
+test("how long writes wait may be changed while they wait", async () => {
+  let waitMs = 600_000;
+  const { data, seal, core, close } = await world("many", () => waitMs);
+  await pushImage(core.repositories, "a", ["t"], { config: '{"n":1}' });
+  seal.sealed.add(data.meta);
+  const refused = seal.refused();
+  const waiting = core.repositories.deleteTag("a", "t", context());
+  await refused;
+  waitMs = 0;
+  await assert.rejects(waiting, { status: 503 });
+  seal.sealed.clear();
+  await close();
+});
+
+test("an upload that is cancelled while the metadata are moved is cancelled in the next store", async () => {
+  const { data, next, seal, core, switchOver, close } = await world("many");
+  const begun = core.repositories.startUpload("a", "sha256");
+  const piece = { offsetBytes: 0, bytes: body("half") };
+  const session = await core.repositories.appendUpload(begun, piece, context());
+  seal.sealed.add(data.meta);
+  const refused = seal.refused();
+  const cancelled = core.repositories.cancelUpload(session, context());
+  await refused;
+  copyMeta(data.meta, next);
+  await switchOver();
+  await cancelled;
+  assert.ok(next.metaText().has(cancelledKey(session.id)));
+  assert.equal(data.old.uploads.has(session.id), false);
+  await assert.rejects(core.repositories.uploadProgress(session, context()), { code: "BLOB_UPLOAD_UNKNOWN" });
+  await close();
+});
+
 test("a store that stays sealed is answered with 503 and Retry-After, once for all writes of a request", async () => {
-  const { data, seal, core, close } = await world("many", 500);
+  const { data, seal, core, close } = await world("many", () => 500);
   await pushImage(core.repositories, "a", ["t"], { config: '{"n":1}' });
   seal.sealed.add(data.meta);
   const startedMs = performance.now();
