@@ -116,7 +116,10 @@ export class ObjectUploads {
           },
           howOf(call),
         );
-        return held;
+        if (!held.state.assembly?.direct || (await this.#hashOf(held)) !== undefined) return held;
+        // Parts under a key cannot be read: nobody could commit it any more.
+        await this.#cleaning.end(held);
+        return undefined;
       } catch (error) {
         if (!hasReason(error, "UPLOAD_FENCED")) throw error;
       }
@@ -140,7 +143,8 @@ export class ObjectUploads {
       { store: this.#store, memory, log, clock, persistStepBytes },
       held,
       hash,
-      options.key,
+      // What has to be read again is not put under its key.
+      hash === undefined ? undefined : options.key,
     );
     const upload: ObjectUpload = new ObjectUpload({
       store: this.#store,
@@ -161,7 +165,7 @@ export class ObjectUploads {
     } catch (err) {
       this.#settings.log.warn(
         { err, uploadId },
-        "an upload's saved digest is another release's: its bytes are read again",
+        "an upload's saved digest is another release's: its bytes are read again, or it is ended where they cannot be",
       );
       return undefined;
     }
