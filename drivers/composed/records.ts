@@ -28,7 +28,11 @@ export interface CompositionRecord {
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const RECORD = "member";
 
-/** The record that the member holds of a composition of this kind. @throws OutriggerError when it holds several, or one that cannot be read */
+/**
+ * The record that the member holds of a composition of this kind. One that it was given as part of another store, by a
+ * composition before the one it belongs to, does not count beside its own.
+ * @throws OutriggerError when it holds several, or one that cannot be read
+ */
 export async function findRecord(kind: string, member: Member): Promise<CompositionRecord | undefined> {
   const prefix = `outrigger-${kind}/`;
   const found: CompositionRecord[] = [];
@@ -43,12 +47,20 @@ export async function findRecord(kind: string, member: Member): Promise<Composit
     }
     startAfter = `${prefix}${id}/~`;
   }
-  if (found.length > 1)
+  const own = found.filter((record) => isOf(record, member));
+  if (own.length > 1)
     throw new OutriggerError(
       "WRONG_STORE",
-      `${member.who} holds the records of ${found.length} ${kind} stores (${found.map(({ id }) => id).join(", ")}): delete what lies under outrigger-${kind}/ of those that are no more`,
+      `${member.who} holds the records of ${own.length} ${kind} stores (${own.map(({ id }) => id).join(", ")}): delete what lies under outrigger-${kind}/ of those that are no more`,
     );
-  return found[0];
+  // Of another store alone: whoever asks says what is wrong.
+  return own[0] ?? found[0];
+}
+
+/** Whether the record was written of this very store. A cache's fast store is named by no record: it may be any. */
+function isOf(record: CompositionRecord, member: Member): boolean {
+  if (Object.keys(record.members).length === 0) return record.member === member.name;
+  return record.members[record.member]?.storeId === member.facts?.id;
 }
 
 function parse(text: string, id: string, member: Member): CompositionRecord {
