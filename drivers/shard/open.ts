@@ -108,7 +108,7 @@ export async function openShards(options: ShardOptions, context: OpenContext): P
     };
     const locks = new KeyLocks();
     const now = () => clock.now();
-    const staging = new Staging({ privateKeys, clock, memberOf });
+    const staging = new Staging({ privateKeys, clock, locks, memberOf });
     const uploads = new ShardUploads({ members, memberOf, privateKeys, staging, locks, now });
     const facts = composedFacts(record.id, Object.values(described), {
       able: ["DURABLE", "SIGN_URL"],

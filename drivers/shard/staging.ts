@@ -10,6 +10,7 @@ import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import { limits } from "../../proto/limits.ts";
 import type { CallContext, VerifiedCommit } from "../../server/contract.ts";
 import { copyBlob } from "../composed/copy.ts";
+import type { KeyLocks } from "../composed/locks.ts";
 import { type Member, mutating, newSender } from "../composed/member.ts";
 import type { PrivateKeys } from "../composed/private-keys.ts";
 
@@ -22,6 +23,7 @@ export interface Note {
 export interface StagingOptions {
   readonly privateKeys: PrivateKeys;
   readonly clock: Clock;
+  readonly locks: KeyLocks;
   readonly memberOf: (key: string) => Member;
 }
 
@@ -75,22 +77,28 @@ export class Staging {
   }
 
   /**
-   * What an Open finds: a commit that was cut off behind its staging is brought to its end.
+   * What an Open finds: a commit that was cut off behind its staging is brought to its end, once it is over here.
    * @returns whether the upload is there again, because its key holds something else by now
    */
-  async finish(home: Member, uploadId: string, staged: BlobInfo, call: CallContext): Promise<boolean> {
+  async finish(home: Member, uploadId: string, call: CallContext): Promise<boolean> {
     const value = await home.getValue(this.#note(uploadId));
     if (value === undefined) {
+      if ((await this.staged(home, uploadId)) === undefined) return false;
       // The note goes last: nothing is staged without one but by a hand from outside.
       throw new OutriggerError("STORED_CORRUPT", `upload ${uploadId} is staged at ${home.who} without its note`);
     }
-    try {
-      await this.#place(home, uploadId, JSON.parse(value.text) as Note, staged, call);
-      return false;
-    } catch (error) {
-      if (hasReason(error, "KEY_EXISTS")) return true;
-      throw error;
-    }
+    const note = JSON.parse(value.text) as Note;
+    return this.#options.locks.during([note.key], async () => {
+      const staged = await this.staged(home, uploadId);
+      if (staged === undefined) return (await home.getUpload(uploadId)) !== undefined;
+      try {
+        await this.#place(home, uploadId, note, staged, call);
+        return false;
+      } catch (error) {
+        if (hasReason(error, "KEY_EXISTS")) return true;
+        throw error;
+      }
+    });
   }
 
   async #place(home: Member, uploadId: string, note: Note, staged: BlobInfo, call: CallContext): Promise<BlobInfo> {

@@ -2,7 +2,7 @@
  * Where an upload lies: on the shard of its id, or, where its first Open knew the key, on that of the key, with a pointer
  * on the shard of its id. So the id alone finds it, whatever a later Open knows, and one other shard is asked at most.
  */
-import { OutriggerError } from "../../proto/errors.ts";
+import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import { invalidField } from "../../proto/keys.ts";
 import type {
   BlobDriver,
@@ -49,14 +49,30 @@ export class ShardUploads {
 
   async open(uploadId: string, how: Parameters<BlobDriver["open"]>[1], call: CallContext): Promise<Upload> {
     assertForeign(uploadId);
-    const found = await this.#find(uploadId, call);
-    let { home } = found;
-    let isThere = found.upload !== undefined;
-    if (found.staged !== undefined) isThere = await this.#options.staging.finish(home, uploadId, found.staged, call);
-    if (!isThere) {
-      if (!how.create) throw unknown(uploadId);
-      home = await this.#newHome(uploadId, how.key, found.hasPointer, call);
+    let found = await this.#settled(uploadId, call);
+    if (found.isThere) {
+      try {
+        return await this.#openAt(found.home, uploadId, { ...how, create: false }, call);
+      } catch (error) {
+        if (!hasReason(error, "UPLOAD_NOT_FOUND")) throw error;
+      }
+      // It waited for a commit under way [blob.append.20], which may have ended behind its staging.
+      found = await this.#settled(uploadId, call);
     }
+    if (found.isThere) return this.#openAt(found.home, uploadId, how, call);
+    if (!how.create) throw unknown(uploadId);
+    return this.#openAt(await this.#newHome(uploadId, how.key, found.hasPointer, call), uploadId, how, call);
+  }
+
+  /** Where the upload is, once no commit of it is left half done. */
+  async #settled(uploadId: string, call: CallContext) {
+    const { home, upload, staged, hasPointer } = await this.#find(uploadId, call);
+    const isThere =
+      staged === undefined ? upload !== undefined : await this.#options.staging.finish(home, uploadId, call);
+    return { home, isThere, hasPointer };
+  }
+
+  #openAt(home: Member, uploadId: string, how: Parameters<BlobDriver["open"]>[1], call: CallContext): Promise<Upload> {
     return openPassed(home, uploadId, how, call, (target, commitCall, passOn) =>
       this.#commit(home, uploadId, target, commitCall, passOn),
     );
@@ -94,11 +110,12 @@ export class ShardUploads {
   async abort(uploadId: string, call: CallContext, ifIdleMs?: number): Promise<void> {
     assertForeign(uploadId);
     const { memberOf, staging } = this.#options;
-    const { home, staged, hasPointer } = await this.#find(uploadId, call);
+    const { home, hasPointer } = await this.#find(uploadId, call);
     call.assertInTime();
     // Also where none was seen: one that is being opened has to end [blob.abort.03].
     await home.abortUpload(uploadId, mutating(call), ifIdleMs);
-    if (staged !== undefined) await staging.forget(home, uploadId);
+    // Asked now: a commit that came before the abort has staged what was there.
+    if ((await staging.staged(home, uploadId)) !== undefined) await staging.forget(home, uploadId);
     if (home !== memberOf(uploadId)) await memberOf(uploadId).abortUpload(uploadId, mutating(call), ifIdleMs);
     if (hasPointer) await this.#dropPointer(uploadId, call);
   }
@@ -142,7 +159,7 @@ export class ShardUploads {
 
   /** @throws BACKEND_DOWN naming the shard that might have it and does not answer */
   async #find(uploadId: string, call: CallContext): Promise<Found> {
-    const { memberOf, members, staging } = this.#options;
+    const { memberOf, members } = this.#options;
     const own = memberOf(uploadId);
     const [here, pointer] = await Promise.all([
       this.#look(own, uploadId, call),
@@ -151,21 +168,16 @@ export class ShardUploads {
     const hasPointer = pointer !== undefined;
     const home = pointer && members.find(({ name }) => name === readPointer(pointer.text));
     if (home === undefined || home === own || here.staged !== undefined) return { ...here, hasPointer };
-    const [upload, staged] = await Promise.all([
-      home.getUpload(uploadId, reading(call)),
-      staging.staged(home, uploadId),
-    ]);
+    const { upload, staged } = await this.#look(home, uploadId, call);
     // A pointer that came late, from a process that died, leads nowhere.
     const isThere = upload !== undefined || staged !== undefined || here.upload === undefined;
     return isThere ? { home, upload, staged, hasPointer } : { ...here, hasPointer };
   }
 
   async #look(home: Member, uploadId: string, call: CallContext) {
-    const [upload, staged] = await Promise.all([
-      home.getUpload(uploadId, reading(call)),
-      this.#options.staging.staged(home, uploadId),
-    ]);
-    return { home, upload, staged };
+    // In this order: a commit between the two is seen as what it has staged.
+    const upload = await home.getUpload(uploadId, reading(call));
+    return { home, upload, staged: await this.#options.staging.staged(home, uploadId) };
   }
 
   #pointer(uploadId: string): string {

@@ -33,7 +33,9 @@ export class Watched {
   readonly calls: string[] = [];
   readonly #driver: Driver;
   /** Asked before each function with its name and first argument. */
-  before: (name: string, what: unknown) => Promise<void> = async () => {};
+  before: (name: string, what: unknown, how?: unknown) => Promise<void> = async () => {};
+  /** The same, behind it, before anybody has its answer. */
+  after: (name: string, what: unknown) => Promise<void> = async () => {};
 
   private constructor(driver: Driver) {
     this.#driver = driver;
@@ -53,8 +55,10 @@ export class Watched {
         if (typeof value !== "function") return value;
         return async (...asked: unknown[]) => {
           this.calls.push(`${name} ${String(asked[0])}`);
-          await this.before(name, asked[0]);
-          return value.apply(target, asked);
+          await this.before(name, asked[0], asked[1]);
+          const answer = await value.apply(target, asked);
+          await this.after(name, asked[0]);
+          return answer;
         };
       },
     });

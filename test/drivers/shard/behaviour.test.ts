@@ -197,6 +197,48 @@ describe("the shards", () => {
     assert.equal(await contentOf(client, keyOf("b")), undefined);
   });
 
+  /** By another process than the one that commits: as that, it might have died. */
+  const another = async ({ scope, start }: Awaited<ReturnType<typeof cutOff>>) => {
+    const client = connectTo(scope, (await start()).address);
+    await client.channel.described();
+    return client;
+  };
+  for (const when of ["before", "after"] as const)
+    it(`finish a commit that is cut off ${when} an Open has found its upload`, async (t) => {
+      const all = await cutOff(t);
+      const { begin, shard, own, data, key } = all;
+      const client = await another(all);
+      const { commit } = await begin();
+      const { watched } = shard("a");
+      watched[when] = async (name, keys) => {
+        if (when === "before" ? name !== "listUploads" : !String(keys).includes("/staged/")) return;
+        watched[when] = async () => {};
+        await assert.rejects(commit());
+      };
+      const again = { uploadId: UPLOAD, create: false, algorithm: "sha256", offsetBytes: data.length } as const;
+      await assert.rejects(client.store.append({ ...again, body: nothing() }), (error) =>
+        hasReason(error, "UPLOAD_NOT_FOUND"),
+      );
+      assert.equal(await contentOf(client, key), digestOf(data));
+      assert.equal((await own("a")).length, 1, "nothing is staged any more");
+    });
+
+  it("keep nothing of an upload whose commit is cut off while it is aborted", async (t) => {
+    const all = await cutOff(t);
+    const { begin, shard, own } = all;
+    const client = await another(all);
+    const { commit } = await begin();
+    const { watched } = shard("a");
+    watched.after = async (_name, keys) => {
+      if (!String(keys).includes("/staged/")) return;
+      watched.after = async () => {};
+      await assert.rejects(commit());
+    };
+    await client.store.abortUpload(UPLOAD);
+    assert.equal((await own("a")).length, 1, "nothing is staged any more");
+    assert.equal(await client.store.getUpload(UPLOAD), undefined);
+  });
+
   it("refuse the keys of one that is away by its name, serve the others, and list nothing by halves", async (t) => {
     const { client, shard, start, options, scope } = await world(t);
     for (const name of NAMES) await client.store.put(keyOf(name), Buffer.from(name));
