@@ -128,6 +128,10 @@ export function listTests(store: ListedStore): readonly Test[] {
             assert.ok(byBytes(key, startAfter) > 0, `after "${start}" comes "${key.slice(ctx.prefix.length)}"`);
           }
         }
+        for (const key of keys) {
+          const listed = await keysOf(ctx, { prefix: key, startAfter: key, limit: 3 });
+          assert.ok(!listed.includes(key), `after the prefix "${key.slice(ctx.prefix.length)}" it comes itself`);
+        }
       },
     },
     {

@@ -1,5 +1,5 @@
 /** What DynamoDB or the way to it answers, in the words of this driver's settings. Nothing of a request is repeated. */
-import { OutriggerError, type Reason } from "../../proto/errors.ts";
+import { hasReason, OutriggerError, type Reason } from "../../proto/errors.ts";
 
 /** Who asks, for sentences. */
 export interface Asked {
@@ -141,10 +141,11 @@ function cancelled(cause: AwsError, asked: Asked): Failure {
   );
 }
 
-/** Whether a TransactGetItems was refused because its items are too large together (4 MB). */
+/** @param thrown what a reader is told: whether it is of items that are too large for one TransactGetItems (4 MB) */
 export function isTooLarge(thrown: unknown): boolean {
-  if (!(thrown instanceof Error)) return false;
-  const { name, message, CancellationReasons: reasons = [] } = thrown as AwsError;
+  // Also a throttle says that something is exceeded.
+  if (!hasReason(thrown, "INTERNAL") || !(thrown.cause instanceof Error)) return false;
+  const { name, message, CancellationReasons: reasons = [] } = thrown.cause as AwsError;
   if (name !== "ValidationException" && name !== "TransactionCanceledException") return false;
   return [message, ...reasons.map(({ Message }) => Message ?? "")].some((text) =>
     /too large|aggregate size|exceed/i.test(text),

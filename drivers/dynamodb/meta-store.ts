@@ -47,7 +47,7 @@ export class MetaStore implements MetaDriver {
         if (items.every((item) => item === undefined)) await this.#table.assertStill(this.facts.id, call.signal);
         return asked.map((key) => found.get(key));
       } catch (error) {
-        if (asked.length === 1 || !(error instanceof Error && isTooLarge(error.cause))) throw error;
+        if (asked.length === 1 || !isTooLarge(error)) throw error;
       }
     }
   }
@@ -71,16 +71,12 @@ export class MetaStore implements MetaDriver {
     return this.#writes.write(operations, call);
   }
 
-  /** Exact is what one query counted: those that follow it look at a later moment. */
+  /** Never exact: a Query may see a part of a transaction, also where it is the only one. */
   async count(prefix: string, call: CallContext): Promise<{ readonly count: number; readonly exact: boolean }> {
     let count = 0;
-    let pages = 0;
-    for await (const { Count = 0 } of this.#pages(prefix, "", { Select: "COUNT" }, call)) {
-      count += Count;
-      pages++;
-    }
+    for await (const { Count = 0 } of this.#pages(prefix, "", { Select: "COUNT" }, call)) count += Count;
     if (count === 0) await this.#table.assertStill(this.facts.id, call.signal);
-    return { count, exact: pages <= 1 };
+    return { count, exact: false };
   }
 
   async #getOne(key: string, call: CallContext): Promise<Attributes | undefined> {
@@ -113,7 +109,7 @@ export class MetaStore implements MetaDriver {
     // No key is as long; and a start behind all that begin with the prefix.
     if (prefix.length > MOST_KEY_BYTES || (startAfter > prefix && !startAfter.startsWith(prefix))) return;
     // Keys are at most this long, so that those behind a longer string are those behind its beginning.
-    const start = startAfter > prefix ? startAfter.slice(0, MOST_KEY_BYTES) : "";
+    const start = startAfter >= prefix ? startAfter.slice(0, MOST_KEY_BYTES) : "";
     let ExclusiveStartKey = start === "" ? undefined : keyOf(this.facts.id, start);
     do {
       const page = await this.#requests.read(call.signal, (client, options) =>

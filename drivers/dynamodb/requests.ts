@@ -84,6 +84,8 @@ export class Requests {
       const abortSignal = signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]);
       return await send(this.#client, { abortSignal });
     } catch (error) {
+      // Not sent: its time was over before.
+      if (error instanceof OutriggerError) throw error;
       if (timeout.signal.aborted) throw new Error(`no answer in ${timeoutMs} ms`, { cause: error });
       throw error;
     } finally {

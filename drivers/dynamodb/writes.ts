@@ -155,7 +155,18 @@ export class Writes {
     const meaning = ({ error, unmet: [first] }: Failure) => (first === undefined ? error : unmet(first));
     return this.#requests.transact(
       call,
-      (client, options) => client.send(new TransactWriteItemsCommand(input), options),
+      (client, options) => {
+        const command = new TransactWriteItemsCommand(input);
+        // The last step before the wire: credentials may have been waited for.
+        command.middlewareStack.add(
+          (next) => (args) => {
+            call.assertInTime();
+            return next(args);
+          },
+          { step: "finalizeRequest", priority: "low", name: "notAfter" },
+        );
+        return client.send(command, options);
+      },
       meaning,
     );
   }

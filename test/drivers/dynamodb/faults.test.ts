@@ -1,15 +1,20 @@
 /** What the driver promises while DynamoDB throttles, fails, answers late, loses answers, stands still or is killed. */
 import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Requests } from "../../../drivers/dynamodb/requests.ts";
+import { Table } from "../../../drivers/dynamodb/table.ts";
+import { Writes } from "../../../drivers/dynamodb/writes.ts";
 import { hasReason, OutriggerError } from "../../../proto/errors.ts";
 import { type HttpFault, HttpFaults } from "../../helpers/http-faults.ts";
 import { startLoad } from "../../helpers/load.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { randomOf, seedOf } from "../../helpers/random.ts";
-import { missing } from "../../helpers/tools.ts";
+import { missing, repository } from "../../helpers/tools.ts";
 import { call, context, newStore, openStore, put, settings, textOf, useCredentials } from "./dynamodb.ts";
-import { type DynamodbLocal, startDynamodbLocal } from "./dynamodb-local.ts";
+import { credentials, type DynamodbLocal, startDynamodbLocal } from "./dynamodb-local.ts";
 
 const TIMEOUT_MS = 400;
 
@@ -174,6 +179,30 @@ describe("the dynamodb driver, while DynamoDB fails,", { skip: missing("dynamodb
     assert.equal(held.struck, sent, "none was sent afterwards");
   });
 
+  it("sends nothing past a call's time, also when credentials were waited for", async () => {
+    const late = call({ withinMs: 200 });
+    const sdk = createRequire(join(repository, "drivers/dynamodb/package.json"))("@aws-sdk/client-dynamodb");
+    const client = new sdk.DynamoDBClient({
+      endpoint: store.options.endpoint,
+      region: "eu-central-1",
+      maxAttempts: 1,
+      async credentials() {
+        while (Date.now() <= (late.notAfterMs ?? 0) + 20) await sleep(20);
+        return { accessKeyId: credentials.AWS_ACCESS_KEY_ID, secretAccessKey: credentials.AWS_SECRET_ACCESS_KEY };
+      },
+    });
+    scope.defer(() => client.destroy());
+    const { table } = store.options;
+    const requests = new Requests(client, { table, region: "", endpoint: "" }, 3_000);
+    const before = faults.seen.length;
+    const writing = new Writes(store.meta.facts.id, new Table(table, requests), requests).write(
+      [{ ...put("signed/late"), condition: { ifAbsent: true } }],
+      late,
+    );
+    await assert.rejects(writing, { reason: "TOO_LATE" });
+    assert.equal(faults.seen.length, before, "nothing was sent");
+  });
+
   it("that a held request comes late undoes nothing newer", async () => {
     let release = () => {};
     const hold = new Promise<void>((resolve) => {
@@ -225,6 +254,10 @@ describe("the dynamodb driver, while DynamoDB fails,", { skip: missing("dynamodb
     faults.add({ ...of("TransactGetItems"), times: 2 }, cancelled("TransactionConflict", "None"));
     assert.equal(await reason(meta.get(["read/a", "read/b"], call())), "done");
     faults.add(of("TransactGetItems"), cancelled("TransactionConflict", "None"));
+    assert.equal(await reason(meta.get(["read/a", "read/b"], call())), "THROTTLED");
+    faults.clear();
+    // "Exceeded" is said of items that are too large, too.
+    faults.add(of("TransactGetItems"), cancelled("ProvisionedThroughputExceeded", "None"));
     assert.equal(await reason(meta.get(["read/a", "read/b"], call())), "THROTTLED");
   });
 
