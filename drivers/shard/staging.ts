@@ -8,6 +8,7 @@ import type { BlobInfo } from "../../client/contract.ts";
 import type { Clock } from "../../proto/clock.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import { limits } from "../../proto/limits.ts";
+import { assertInTime } from "../../server/calls.ts";
 import type { CallContext, VerifiedCommit } from "../../server/contract.ts";
 import { copyBlob } from "../composed/copy.ts";
 import type { KeyLocks } from "../composed/locks.ts";
@@ -18,6 +19,8 @@ export interface Note {
   readonly key: string;
   readonly ifAbsent: boolean;
   readonly digest?: string;
+  /** The commit's own: whoever finishes it has no other (unix ms). */
+  readonly notAfterMs: number;
 }
 
 export interface StagingOptions {
@@ -52,7 +55,7 @@ export class Staging {
     return home.statOne(this.#staged(uploadId));
   }
 
-  /** @throws DIGEST_MISMATCH, KEY_EXISTS: the upload stays, or is there again */
+  /** @throws DIGEST_MISMATCH, KEY_EXISTS, TOO_LATE: the upload stays, or is there again */
   async commit(
     home: Member,
     uploadId: string,
@@ -61,7 +64,8 @@ export class Staging {
     passOn: (target: VerifiedCommit) => Promise<Committed>,
   ): Promise<Committed> {
     const { key, ifAbsent, digest } = target;
-    const note: Note = { key, ifAbsent, ...(digest === undefined ? {} : { digest }) };
+    const notAfterMs = call.notAfterMs ?? this.#options.clock.now() + COMMIT_MS;
+    const note: Note = { key, ifAbsent, notAfterMs, ...(digest === undefined ? {} : { digest }) };
     await home.putValue(this.#note(uploadId), note, mutating(call));
     let staged: Committed;
     try {
@@ -72,15 +76,15 @@ export class Staging {
         await home.delete(this.#note(uploadId)).catch(() => undefined);
       throw error;
     }
-    const info = await this.#place(home, uploadId, { ...note, digest: staged.digest }, staged.info, call);
+    const info = await this.#place(home, uploadId, { ...note, digest: staged.digest }, staged.info);
     return { info, digest: staged.digest };
   }
 
   /**
    * What an Open finds: a commit that was cut off behind its staging is brought to its end, once it is over here.
-   * @returns whether the upload is there again, because its key holds something else by now
+   * @returns whether the upload is there again, because its key holds something else by now, or its time is past
    */
-  async finish(home: Member, uploadId: string, call: CallContext): Promise<boolean> {
+  async finish(home: Member, uploadId: string): Promise<boolean> {
     const value = await home.getValue(this.#note(uploadId));
     if (value === undefined) {
       if ((await this.staged(home, uploadId)) === undefined) return false;
@@ -92,19 +96,20 @@ export class Staging {
       const staged = await this.staged(home, uploadId);
       if (staged === undefined) return (await home.getUpload(uploadId)) !== undefined;
       try {
-        await this.#place(home, uploadId, note, staged, call);
+        await this.#place(home, uploadId, note, staged);
         return false;
       } catch (error) {
-        if (hasReason(error, "KEY_EXISTS")) return true;
+        if (hasLost(error)) return true;
         throw error;
       }
     });
   }
 
-  async #place(home: Member, uploadId: string, note: Note, staged: BlobInfo, call: CallContext): Promise<BlobInfo> {
+  async #place(home: Member, uploadId: string, note: Note, staged: BlobInfo): Promise<BlobInfo> {
     const { memberOf, clock } = this.#options;
     let info: BlobInfo;
     try {
+      assertInTime(clock, note.notAfterMs);
       info = await copyBlob({
         from: home,
         info: staged,
@@ -114,12 +119,12 @@ export class Staging {
         uploadId: copyId(uploadId),
         ifAbsent: note.ifAbsent,
         notAfterMs: async () => {
-          call.assertInTime();
-          return call.notAfterMs ?? clock.now() + COMMIT_MS;
+          assertInTime(clock, note.notAfterMs);
+          return note.notAfterMs;
         },
       });
     } catch (error) {
-      if (hasReason(error, "KEY_EXISTS")) await this.#restore(home, uploadId, staged);
+      if (hasLost(error)) await this.#restore(home, uploadId, staged);
       throw error;
     }
     await this.forget(home, uploadId);
@@ -167,6 +172,10 @@ export class Staging {
       }
     }
   }
+}
+
+function hasLost(error: unknown): boolean {
+  return hasReason(error, "KEY_EXISTS", "TOO_LATE");
 }
 
 /** Copies of one upload's commit fence each other. */

@@ -67,13 +67,15 @@ export class ShardUploads {
   /** Where the upload is, once no commit of it is left half done. */
   async #settled(uploadId: string, call: CallContext) {
     const { home, upload, staged, hasPointer } = await this.#find(uploadId, call);
-    const isThere =
-      staged === undefined ? upload !== undefined : await this.#options.staging.finish(home, uploadId, call);
+    const isThere = staged === undefined ? upload !== undefined : await this.#options.staging.finish(home, uploadId);
     return { home, isThere, hasPointer };
   }
 
   #openAt(home: Member, uploadId: string, how: Parameters<BlobDriver["open"]>[1], call: CallContext): Promise<Upload> {
-    return openPassed(home, uploadId, how, call, (target, commitCall, passOn) =>
+    const { key, ...rest } = how;
+    // A home that is not the key's will commit under another: a store of objects opens the key itself, and holds to it.
+    const passed = key !== undefined && this.#options.memberOf(key) === home ? how : rest;
+    return openPassed(home, uploadId, passed, call, (target, commitCall, passOn) =>
       this.#commit(home, uploadId, target, commitCall, passOn),
     );
   }

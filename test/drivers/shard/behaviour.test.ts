@@ -1,6 +1,7 @@
 /** What the shard driver does with its shards, seen from both sides. */
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { RemoteUpload } from "../../../client/remote-upload.ts";
 import { mergePages } from "../../../drivers/shard/merge.ts";
 import { initShards, openShards } from "../../../drivers/shard/open.ts";
@@ -237,6 +238,40 @@ describe("the shards", () => {
     await client.store.abortUpload(UPLOAD);
     assert.equal((await own("a")).length, 1, "nothing is staged any more");
     assert.equal(await client.store.getUpload(UPLOAD), undefined);
+  });
+
+  it("give an upload back whose cut-off commit is past its not-after time, instead of making it", async (t) => {
+    const { begin, client, data, key, own } = await cutOff(t);
+    const notAfterMs = Date.now() + 3_000;
+    await assert.rejects((await begin(notAfterMs)).commit());
+    assert.ok(
+      (await own("a")).some((name) => name.includes("/staged/")),
+      "the commit was in time",
+    );
+    await sleep(Math.max(0, notAfterMs - Date.now()) + 10);
+    const again = { uploadId: UPLOAD, create: false, algorithm: "sha256", offsetBytes: data.length } as const;
+    await client.store.append({ ...again, body: nothing() });
+    assert.equal(await contentOf(client, key), undefined);
+    const commit = { key, digest: digestOf(data) };
+    await client.store.append({ ...again, body: nothing(), commit });
+    assert.equal(await contentOf(client, key), digestOf(data));
+    assert.equal((await own("a")).length, 1, "nothing is staged any more");
+  });
+
+  it("tell no shard of a key that it will not hold", async (t) => {
+    const { client, shard } = await world(t);
+    const told: unknown[] = [];
+    shard("a").watched.before = async (name, _uploadId, how) => {
+      if (name === "open") told.push((how as { key?: string }).key);
+    };
+    const open = { uploadId: UPLOAD, algorithm: "sha256", offsetBytes: 0, body: nothing() } as const;
+    await client.store.append({ ...open, create: true });
+    await client.store.append({ ...open, body: nothing(), create: false, key: keyOf("b") });
+    await client.store.append({ ...open, body: nothing(), create: false, key: keyOf("a") });
+    assert.deepEqual(
+      told.map((key) => key || undefined),
+      [undefined, undefined, keyOf("a")],
+    );
   });
 
   it("refuse the keys of one that is away by its name, serve the others, and list nothing by halves", async (t) => {
