@@ -7,11 +7,13 @@ import type { StoreChannel } from "./channel.ts";
 import { checkPage, etagOf, metaItem, violation, wholeNumber } from "./checks.ts";
 import type { CallOptions, MetaItem, MetaOperation, MetaStore, Page, PageRequest, StoreFacts } from "./contract.ts";
 import { type Asked, Gathering, onBehalf, parts } from "./gather.ts";
-import { findOut, isRepeatable } from "./meta-write.ts";
+import { type Found, findOut, isRepeatable } from "./meta-write.ts";
 import { hadNoEffect, isAnswerLost, waitMs } from "./retry.ts";
 
 const WRITE_RETRY = { firstMs: 10, mostMs: 1_000 };
 const WRITE_BUDGET_MS = 10_000;
+/** How often what is changing is looked at anew. */
+const LOOKS = 3;
 
 type ListPage = Required<PageRequest>;
 
@@ -177,19 +179,13 @@ export class DriverMetaStore implements MetaStore {
       }
 
       if (lost !== undefined) {
-        const found = findOut(
-          operations,
-          await this.get(
-            operations.map((operation) => operation.key),
-            withoutNotAfter(options),
-          ).catch((cause) => {
-            throw new OutriggerError(
-              (lost as OutriggerError).reason,
-              `a Write's answer was lost (${(lost as Error).message}) and what it did cannot be read back now`,
-              { cause },
-            );
-          }),
-        );
+        const found = await this.#lookBack(operations, options).catch((cause) => {
+          throw new OutriggerError(
+            (lost as OutriggerError).reason,
+            `a Write's answer was lost (${(lost as Error).message}) and what it did cannot be read back now`,
+            { cause },
+          );
+        });
         if (found.state === "done") return found.etags;
         // Sealed since: what has not taken effect no longer can.
         if (hasReason(failure, "READ_ONLY")) throw failure;
@@ -206,6 +202,22 @@ export class DriverMetaStore implements MetaStore {
       if (clock.monotonic() - startMs + pauseMs >= WRITE_BUDGET_MS) throw lost ?? failure;
       await this.#channel.live.pause("meta.Write", pauseMs, options?.signal);
     }
+  }
+
+  /** What became of a Write. Keys that several Gets answered are of several moments, between which it may have happened. */
+  async #lookBack(operations: readonly MetaOperation[], options: CallOptions | undefined): Promise<Found> {
+    const keys = operations.map(({ key }) => key);
+    const read = () => this.get(keys, withoutNotAfter(options));
+    let items = await read();
+    for (let looks = 0; looks < LOOKS; looks++) {
+      const found = findOut(operations, items);
+      if (found.state !== "lost" || keys.length === 1) return found;
+      // Unchanged from the first look to the second: so it all was in between.
+      const again = await read();
+      if (items.every((item, index) => item?.etag === again[index]?.etag)) return found;
+      items = again;
+    }
+    return { state: "unsure" };
   }
 
   async #writeOnce(operations: readonly MetaOperation[], options: CallOptions | undefined): Promise<string[]> {

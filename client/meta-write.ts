@@ -1,6 +1,6 @@
 /**
  * A Write whose answer was lost is found out, not guessed (protocol.md section 8): own values are read back. Own value =
- * done, old state = again with the same condition, anything else = lost. Drivers remember nothing.
+ * done, old state = again with the same condition, another etag = lost. Drivers remember nothing.
  */
 import type { MetaItem, MetaOperation } from "./contract.ts";
 
@@ -9,9 +9,12 @@ export type Found =
   | { readonly state: "done"; readonly etags: string[] }
   /** It has not, and may be sent again. */
   | { readonly state: "old" }
-  /** Somebody else changed what it depends on; `index` is the first such operation. */
+  /** Somebody else changed what it depends on, for good; `index` is the first such operation. */
   | { readonly state: "lost"; readonly index: number }
-  /** It has not, and must not be sent again: nothing in it tells a second effect from the first. */
+  /**
+   * It has not, and must not be sent again: nothing in it tells a second effect from the first, or an earlier attempt that
+   * comes late may find what it depends on as it was.
+   */
   | { readonly state: "unsure" };
 
 /**
@@ -42,10 +45,11 @@ export function findOut(operations: readonly MetaOperation[], items: readonly (M
       etags: operations.map((operation, index) => (operation.kind === "delete" ? "" : (items[index]?.etag ?? ""))),
     };
   if (!isRepeatable(operations)) return { state: "unsure" };
-  // A condition that no longer holds, without the effect there, was taken by somebody else.
-  const broken = operations.findIndex((operation, index) => !conditionHolds(operation, items[index]));
-  if (broken === -1) return { state: "old" };
-  return { state: "lost", index: broken };
+  const broken = operations.flatMap((operation, index) => (conditionHolds(operation, items[index]) ? [] : [index]));
+  if (broken.length === 0) return { state: "old" };
+  // Taken by somebody else. An etag never comes back; a key that is there or absent now may be otherwise again.
+  const index = broken.find((at) => "ifEtag" in (operations[at]?.condition ?? {}));
+  return index === undefined ? { state: "unsure" } : { state: "lost", index };
 }
 
 function looksDone(operation: MetaOperation, item: MetaItem | undefined): boolean {

@@ -142,6 +142,39 @@ describe("a Write whose answer is lost", () => {
     assert.equal(b.keys.items.get("k")?.value.toString(), "theirs");
   });
 
+  it("somebody else's key stands where none was to be: not known, since an earlier attempt may come once it is gone", async () => {
+    const b = await setUp();
+    let late: WriteRequestInput | undefined;
+    b.transport.answers["meta.Write"] = (request) => {
+      late ??= request;
+      b.keys.set("k", "theirs");
+      throw error("STREAM_BROKEN");
+    };
+    await assert.rejects(write(b, [put("k", { ifAbsent: true })]), rejected("STREAM_BROKEN"));
+    b.keys.items.delete("k");
+    assert.equal(b.keys.write(late ?? {}).results.length, 1);
+  });
+
+  it("takes effect between the Gets of one look: done, though what they saw together looks lost", async () => {
+    const b = await setUp();
+    const etag = b.keys.set("l", "old");
+    const get = b.transport.answers["meta.Get"];
+    let late: WriteRequestInput | undefined;
+    let gets = 0;
+    b.transport.answers["meta.Write"] = (request) => {
+      late = request;
+      throw error("STREAM_BROKEN");
+    };
+    b.transport.answers["meta.Get"] = (request, call) => {
+      const { keys = [] } = request;
+      const answer = get?.({ ...request, keys: keys.slice(0, 1) }, call) as object;
+      if (gets++ === 0) b.keys.write(late ?? {});
+      return { ...answer, unread: keys.slice(1) } as never;
+    };
+    assert.deepEqual(await write(b, [put("k", { ifAbsent: true }), put("l", { ifEtag: etag })]), ["e2", "e3"]);
+    assert.equal(b.keys.writes, 1);
+  });
+
   it("the first attempt comes late, after the read back: the second one's CONDITION_FAILED is its own doing", async () => {
     const b = await setUp();
     let late: WriteRequestInput | undefined;
@@ -214,6 +247,13 @@ describe("a Write whose answer is lost", () => {
       ["old value", [put("k", { ifEtag: "e1" })], [item("k", "old", "e1")], "old"],
       ["another value", [put("k", { ifEtag: "e1" })], [item("k", "new", "e2")], "lost"],
       ["gone", [put("k", { ifEtag: "e1" })], [undefined], "lost"],
+      ["there, for now", [put("k", { ifAbsent: true })], [item("k", "theirs", "e2")], "unsure"],
+      [
+        "there, and an etag is gone for good",
+        [put("k", { ifAbsent: true }), put("l", { ifEtag: "e1" })],
+        [item("k", "theirs", "e2"), item("l", "theirs", "e3")],
+        "lost",
+      ],
       ["absent as before", [put("k", { ifAbsent: true })], [undefined], "old"],
       ["deleted", [del], [undefined], "done"],
       ["not deleted", [del], [item("k", "x", "e1")], "old"],
