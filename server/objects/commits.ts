@@ -28,6 +28,8 @@ const IN_FLIGHT_MS = 10_000;
 const CUT_MS = IN_FLIGHT_MS - 2_000;
 /** How far two clocks may be apart for one to say what the other's time was. */
 const SKEW_MS = 60_000;
+/** Backends tell times in whole seconds. */
+const WHOLE_SECONDS_MS = 1_000;
 
 /** What the process knows that began the commit, and saves it from looking. */
 export interface Known {
@@ -204,7 +206,8 @@ export class Commits {
     const { key, digest } = targetOf(state);
     const { sizeBytes, sinceMs } = endingOf(state);
     const facts = await this.#store.head(key, signal);
-    if (facts?.sizeBytes !== sizeBytes || facts.modifiedMs < sinceMs - SKEW_MS) return false;
+    // Not by the skew that `placed` allows: in doubt the commit may still have its effect.
+    if (facts?.sizeBytes !== sizeBytes || facts.modifiedMs < sinceMs - WHOLE_SECONDS_MS) return false;
     const known = facts.digests.find((one) => one.startsWith(`${algorithmOf(digest)}:`));
     return known === undefined || known === digest;
   }
