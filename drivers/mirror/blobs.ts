@@ -40,6 +40,7 @@ export interface MirrorBlobsOptions {
   readonly privateKeys: PrivateKeys;
   readonly state: MirrorState;
   readonly clock: Clock;
+  readonly readOnly: boolean;
 }
 
 /** What a change of the primary may take, where the call tells no time; longer than any unary call takes. */
@@ -150,8 +151,8 @@ export class MirrorBlobs implements BlobDriver {
   }
 
   async open(uploadId: string, options: Parameters<BlobDriver["open"]>[1], call: CallContext): Promise<Upload> {
-    const { primary, journal } = this.#options;
-    const upload = await openPassed(primary, uploadId, options, call, async (target, commitCall, passOn) => {
+    const { primary, journal, copies } = this.#options;
+    const opening = openPassed(primary, uploadId, options, call, async (target, commitCall, passOn) => {
       const { info, digest } = await this.#change(
         [target.key],
         commitCall,
@@ -161,6 +162,7 @@ export class MirrorBlobs implements BlobDriver {
       );
       return { info: withSide(info, "primary"), digest };
     });
+    const upload = await copies.whileOpening(uploadId, opening);
     // What it was answered is a barrier [blob.append.04].
     journal.commitOver(uploadId);
     return upload;
@@ -191,7 +193,7 @@ export class MirrorBlobs implements BlobDriver {
     keys: readonly string[],
     ask: (member: Member, side: Side) => Promise<Result>,
   ): Promise<readonly [Result, Side]> {
-    const { primary, secondary, journal, state } = this.#options;
+    const { primary, secondary, journal, state, readOnly } = this.#options;
     let result: Result;
     try {
       result = await ask(primary, "primary");
@@ -200,7 +202,8 @@ export class MirrorBlobs implements BlobDriver {
       this.#assertSecondaryReads(keys, error);
       return [await ask(secondary, "secondary"), "secondary"];
     }
-    const pending = state.mode === "sync" ? keys.filter((key) => journal.has(key)) : [];
+    // Sealed, nothing is brought to the secondary: what the primary has is read as it is.
+    const pending = state.mode === "sync" && !readOnly ? keys.filter((key) => journal.has(key)) : [];
     if (pending.length === 0) return [result, "primary"];
     await cancelled(result);
     return [await this.#whole(pending, () => ask(primary, "primary")), "primary"];

@@ -37,6 +37,8 @@ const MOST_ALIKE = 10_000;
 export class Copies {
   readonly #options: CopiesOptions;
   readonly #alike = new Map<string, string>();
+  /** Pushers' Opens under way, by upload. */
+  readonly #opening = new Map<string, number>();
 
   constructor(options: CopiesOptions) {
     this.#options = options;
@@ -67,13 +69,25 @@ export class Copies {
     return isQuiet ? journal.settled(key) : journal.unsettled(key);
   }
 
+  /** An Open of the pusher's: while it waits, none is made here that would take the upload from it. */
+  async whileOpening<Result>(uploadId: string, opening: Promise<Result>): Promise<Result> {
+    this.#opening.set(uploadId, (this.#opening.get(uploadId) ?? 0) + 1);
+    try {
+      return await opening;
+    } finally {
+      const left = (this.#opening.get(uploadId) ?? 1) - 1;
+      if (left > 0) this.#opening.set(uploadId, left);
+      else this.#opening.delete(uploadId);
+    }
+  }
+
   /** Whether a commit of the upload, in the primary, cannot take effect any more. */
   async #isOver(uploadId: string, sinceMs: number): Promise<boolean> {
     const { primary, clock } = this.#options;
     if ((await primary.getUpload(uploadId)) === undefined) return true;
     // Whoever pushes has come back by then, or does not: an Open of our own then is in nobody's way, and ends what may
     // still be under way [blob.append.04].
-    if (clock.now() - sinceMs < ABANDONED_MS) return false;
+    if (clock.now() - sinceMs < ABANDONED_MS || this.#opening.has(uploadId)) return false;
     const open = { uploadId, sender: newSender(), attempt: 1, create: false, algorithm: "sha256" } as const;
     try {
       const upload = await primary.openUpload(open);

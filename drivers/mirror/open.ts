@@ -8,7 +8,14 @@ import { KeyLocks } from "../composed/locks.ts";
 import type { Member } from "../composed/member.ts";
 import { targetOf } from "../composed/options.ts";
 import { PrivateKeys } from "../composed/private-keys.ts";
-import { agreedRecord, describeMember, findRecord, newStoreId, writeRecord } from "../composed/records.ts";
+import {
+  agreedRecord,
+  type CompositionRecord,
+  describeMember,
+  findRecord,
+  newStoreId,
+  writeRecord,
+} from "../composed/records.ts";
 import { MirrorBlobs } from "./blobs.ts";
 import { Copies } from "./copies.ts";
 import { sideBySide } from "./diff.ts";
@@ -39,11 +46,13 @@ export async function initMirror(options: MirrorOptions, context: OpenContext): 
   try {
     assertAllThere([primary, secondary]);
     const [known, other] = await Promise.all([findRecord(KIND, primary), findRecord(KIND, secondary)]);
-    if (known !== undefined && other !== undefined) {
+    const isBegun = other !== undefined && names(other, primary, secondary);
+    // Ended between the two records that it writes: the secondary's names this pair, the primary's an older one.
+    const isHalf = isBegun && known !== undefined && known.id === other.id && !names(known, primary, secondary);
+    if (known !== undefined && other !== undefined && !isHalf) {
       await agreedRecord(KIND, [primary, secondary]);
       return;
     }
-    const isBegun = other !== undefined && other.members["primary"]?.storeId === primary.facts?.id;
     if (other !== undefined && !isBegun)
       throw new OutriggerError(
         "WRONG_STORE",
@@ -64,6 +73,10 @@ export async function initMirror(options: MirrorOptions, context: OpenContext): 
   } finally {
     for (const member of [primary, secondary]) member.close();
   }
+}
+
+function names({ members }: CompositionRecord, primary: Member, secondary: Member): boolean {
+  return members["primary"]?.storeId === primary.facts?.id && members["secondary"]?.storeId === secondary.facts?.id;
 }
 
 /** Keys of the secondary that a mirror would take away or overwrite. */
@@ -119,6 +132,7 @@ export async function openMirror(options: MirrorOptions, context: OpenContext): 
       onBoth: () => state.bothThere(),
       onAlike: () => state.alike(),
     });
+    const parts = { primary, secondary, journal };
     const facts = composedFacts(record.id, Object.values(record.members), {
       able: ["DURABLE", "SIGN_URL"],
       outside: primary.facts?.outside ?? 0,
@@ -130,7 +144,7 @@ export async function openMirror(options: MirrorOptions, context: OpenContext): 
     return {
       name: "io.outrigger.mirror",
       version: release(),
-      blob: new MirrorBlobs({ facts, primary, secondary, journal, copies, keeper, locks, privateKeys, state, clock }),
+      blob: new MirrorBlobs({ facts, ...parts, copies, keeper, locks, privateKeys, state, clock, readOnly }),
       notices: ["run one process of this mirror: two would not know of each other's changes"],
       async close() {
         process.off("SIGUSR2", onDemand);

@@ -271,6 +271,40 @@ describe("the mirror", () => {
     await filled(primary);
   });
 
+  it("changes nothing while it is sealed, and reads what is pending", async (t) => {
+    const { scope, client, options, hosted, secondary } = await world(t);
+    secondary.watched.before = async (name) => {
+      if (name === "put") throw new OutriggerError("BACKEND_DOWN", "the disk is away");
+    };
+    await assert.rejects(client.store.put("docker/a", Buffer.from("a"), { once: true }), /the disk is away/);
+    await hosted.stop();
+    const sealed = await host(scope, () => openMirror(options, { ...openContext, readOnly: true }));
+    const reader = connectTo(scope, sealed.address);
+    await reader.channel.described();
+    assert.equal(await contentOf(reader, "docker/a"), digestOf(Buffer.from("a")));
+    assert.deepEqual(await visible(secondary), []);
+  });
+
+  it("takes a new secondary by an --init that was ended between its two records", async (t) => {
+    const { scope, client, primary, options, hosted } = await world(t);
+    await client.store.put("docker/a", Buffer.from("a"));
+    await hosted.stop();
+    const fresh = await Side.start(scope);
+    const asked = { ...options, secondary: fresh.address };
+    primary.watched.before = async (name, key) => {
+      if (name === "put" && String(key).endsWith("/member")) throw new OutriggerError("INTERNAL", "ended");
+    };
+    await assert.rejects(initMirror(asked, openContext));
+    primary.watched.before = async () => {};
+    await initMirror(asked, openContext);
+    await host(scope, () => openMirror(asked, openContext));
+    await until(
+      async () => (await visible(fresh)).join() === "docker/a",
+      20_000,
+      () => "the new secondary is not filled",
+    );
+  });
+
   it("refuses, in one sentence, what cannot be right", async (t) => {
     const { scope, options, primary, secondary } = await world(t);
     const open = (how: object) => openMirror({ ...options, ...how }, openContext);

@@ -85,6 +85,28 @@ describe("a copy of the mirror", () => {
     assert.equal(journal.size, 0);
   });
 
+  it("does not take an upload from a pusher whose Open waits", async (t) => {
+    const all = await world(t);
+    const { primary, journal, copies, clock, ahead } = all;
+    await uncommitted(all);
+    await journal.arm(KEY, clock.now() + 1_000, { uploadId: "u", commitUntilMs: clock.now() + 600_000 });
+    ahead(60_000);
+    let answer = () => {};
+    const opening = copies.whileOpening(
+      "u",
+      new Promise<void>((resolve) => {
+        answer = resolve;
+      }),
+    );
+    const opens = () => primary.watched.count("open u");
+    assert.ok((await copies.settle(KEY)) !== undefined);
+    assert.equal(opens(), 1, "the pusher's alone");
+    answer();
+    await opening;
+    await copies.settle(KEY);
+    assert.equal(opens(), 2, "once nobody comes back, it is taken over");
+  });
+
   for (const [what, sizeBytes] of [
     ["small", 1000],
     ["large", 2_000_000],
