@@ -18,7 +18,10 @@ describe("distribution's driver suite, its stream of 5 GB", { skip: missing("bri
     await initialiseRoot(root);
     const { address } = await startDriver(scope, { root });
     // Half a minute on a machine that does nothing else.
-    const { passed, failed, output } = await distributionSuite({ blobs: address }, { run: LARGE, timeoutMs: 1_500_000 });
+    const { passed, failed, output } = await distributionSuite(
+      { blobs: address },
+      { run: LARGE, timeoutMs: 1_500_000 },
+    );
     assert.deepEqual(failed, [], output);
     assert.deepEqual(passed, [LARGE]);
   });
