@@ -14,6 +14,8 @@ import { costOf, dataKey, type Entry, parseName, sumsKey, sumsLength } from "./e
 import { EntryIndex } from "./index-of-entries.ts";
 
 export const KIND = "cache";
+/** What uploads of the fast store are called. */
+export const UPLOADS = "outrigger-cache-";
 
 export interface FastOptions {
   readonly id: string;
@@ -31,20 +33,25 @@ const MOST_OWED = 100_000;
 
 /** Takes an empty store, or one that is this cache's already. @throws WRONG_STORE with one sentence */
 export async function adopt(member: Member, id: string): Promise<void> {
+  if (!(await isTaken(member, id))) await writeRecord(KIND, member, { id, members: {}, state: {} });
+}
+
+/** Whether the store is this cache's already. @throws WRONG_STORE where it cannot become it */
+export async function isTaken(member: Member, id: string): Promise<boolean> {
   const record = await findRecord(KIND, member);
   if (record !== undefined && record.id !== id)
     throw new OutriggerError(
       "WRONG_STORE",
       `${member.who} is the fast store of cache ${record.id}: give each cache one of its own`,
     );
-  if (record !== undefined) return;
+  if (record !== undefined) return true;
   const page = await member.list({ prefix: "", startAfter: "", limit: 1 });
   if (page.items.length > 0)
     throw new OutriggerError(
       "WRONG_STORE",
       `${member.who} holds ${page.items[0]?.key}, which no cache wrote: --fast needs an empty store of its own`,
     );
-  await writeRecord(KIND, member, { id, members: {}, state: {} });
+  return false;
 }
 
 export class Fast {
@@ -146,6 +153,7 @@ export class Fast {
 
   /** The index from the listing: what is whole, by age; what is not goes. */
   async #read(): Promise<void> {
+    await this.#abortLeft();
     const hashed = new Set<string>();
     for await (const { key } of this.#listed("sums/")) hashed.add(key.slice(this.prefix.length + "sums/".length));
     const found: { entry: Entry; modifiedMs: number }[] = [];
@@ -158,6 +166,17 @@ export class Fast {
     for (const name of hashed) this.#owed.add(`${this.prefix}sums/${name}`);
     found.sort((one, other) => one.modifiedMs - other.modifiedMs);
     for (const { entry } of found) this.#replace(entry);
+  }
+
+  /** What a process that died was filling: it counts nowhere, and nobody takes it up. */
+  async #abortLeft(): Promise<void> {
+    for (let startAfter = ""; ; ) {
+      const page = await this.#member.listUploads({ startAfter, limit: limits.listItems });
+      for (const { uploadId } of page.items) if (uploadId.startsWith(UPLOADS)) await this.#member.abortUpload(uploadId);
+      const last = page.items.at(-1);
+      if (!page.more || last === undefined) return;
+      startAfter = last.uploadId;
+    }
   }
 
   async *#listed(folder: string) {

@@ -10,7 +10,7 @@ import type { Clock } from "../../proto/clock.ts";
 import type { BlobBytes, BlobInfo } from "../../server/contract.ts";
 import { newSender } from "../composed/member.ts";
 import { dataKey, type Entry, entryOf, Sums } from "./entry.ts";
-import type { Fast } from "./fast.ts";
+import { type Fast, UPLOADS } from "./fast.ts";
 
 export interface FillOptions {
   /** The whole blob, from the slow store. */
@@ -183,7 +183,7 @@ class FastWriter {
   readonly #fast: Fast;
   readonly #entry: Entry;
   readonly #log: Logger;
-  readonly #uploadId = `outrigger-cache-${randomUUID()}`;
+  readonly #uploadId = `${UPLOADS}${randomUUID()}`;
   readonly #sums = new Sums();
   #release: (() => void) | undefined;
   #upload: RemoteUpload | undefined;

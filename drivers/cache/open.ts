@@ -9,7 +9,7 @@ import { targetOf } from "../composed/options.ts";
 import { PrivateKeys } from "../composed/private-keys.ts";
 import { agreedRecord, describeMember, findRecord, newStoreId, writeRecord } from "../composed/records.ts";
 import { CacheBlobs } from "./blobs.ts";
-import { adopt, Fast, KIND } from "./fast.ts";
+import { adopt, Fast, isTaken, KIND } from "./fast.ts";
 import type { CacheOptions } from "./options.ts";
 import { Reads } from "./reads.ts";
 
@@ -39,8 +39,10 @@ export async function initCache(options: CacheOptions, context: OpenContext): Pr
     assertAllThere([slow, fast]);
     const known = await findRecord(KIND, slow);
     const id = known?.id ?? newStoreId();
-    await adopt(fast, id);
+    await isTaken(fast, id);
+    // The slow store's first: ended behind it, the next --init goes on with the same id.
     if (known === undefined) await writeRecord(KIND, slow, { id, members: { slow: describeMember(slow) }, state: {} });
+    await adopt(fast, id);
   } finally {
     for (const member of [slow, fast]) member.close();
   }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { initCache, openCache } from "../../../drivers/cache/open.ts";
-import { hasReason } from "../../../proto/errors.ts";
+import { hasReason, OutriggerError } from "../../../proto/errors.ts";
 import { until } from "../../helpers/outrigger.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { connectTo, contentOf, digestOf, keysOf, push } from "../composed/faults.ts";
@@ -239,6 +239,33 @@ describe("the cache", () => {
     assert.equal(await contentOf(client, "docker/i"), digestOf(filled(9, KIB)));
     assert.equal(slow.count("read docker/i"), reads);
     assert.ok(scope);
+  });
+
+  it("takes away what a process that died was filling", async (t) => {
+    const { cache, start, fastClient } = await world(t);
+    const append = { create: true, algorithm: "sha256", offsetBytes: 0 } as const;
+    for (const uploadId of ["outrigger-cache-left", "somebody-elses"])
+      await fastClient.store.append({ ...append, uploadId, body: (async function* () {})() });
+    await cache.stop();
+    await start();
+    assert.equal(await fastClient.store.getUpload("outrigger-cache-left"), undefined);
+    assert.ok((await fastClient.store.getUpload("somebody-elses")) !== undefined);
+  });
+
+  it("is made by an --init that repeats one that was ended between its two records", async (t) => {
+    const scope = new Scope();
+    t.after(scope.close);
+    const [one, two] = [await Watched.memory(), await Watched.memory()];
+    const [slow, fast] = [await host(scope, one.open), await host(scope, two.open)];
+    const options = { slow: slow.address, fast: fast.address, max: 8 * MIB, maxBlob: MIB, ...memberDefaults };
+    let puts = 0;
+    for (const watched of [one, two])
+      watched.before = async (name) => {
+        if (name === "put" && ++puts === 2) throw new OutriggerError("INTERNAL", "ended");
+      };
+    await assert.rejects(initCache(options, openContext));
+    await initCache(options, openContext);
+    await host(scope, () => openCache(options, openContext));
   });
 
   it("refuses, in one sentence, what cannot be right", async (t) => {
