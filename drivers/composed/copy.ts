@@ -70,5 +70,9 @@ async function commit({ to, key, info, ...copy }: Copy, upload: RemoteUpload, di
 /** All bytes of the source, in pieces that one chunk takes [blob.read.09]. */
 async function pour({ from, info, signal }: Copy, write: (piece: Uint8Array) => Promise<void>): Promise<void> {
   const read = await from.read(info.key, { ifEtag: info.etag }, signal === undefined ? {} : { signal });
-  for await (const piece of read.body) await write(piece);
+  for await (const piece of read.body) {
+    signal?.throwIfAborted();
+    await write(piece);
+  }
+  signal?.throwIfAborted();
 }

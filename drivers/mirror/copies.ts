@@ -18,6 +18,8 @@ export interface CopiesOptions {
   readonly journal: Journal;
   readonly locks: KeyLocks;
   readonly clock: Clock;
+  /** Ends the copies under way that have not been sent to their end: their keys stay pending. */
+  readonly ending?: AbortSignal;
 }
 
 /** A key as the primary has it now; the bytes where they are at hand, the digest where it was just verified. */
@@ -118,7 +120,7 @@ export class Copies {
   }
 
   async #copy(key: string, info: BlobInfo, known: Known | undefined): Promise<BlobInfo> {
-    const { primary, secondary, journal, clock } = this.#options;
+    const { primary, secondary, journal, clock, ending } = this.#options;
     if (info.sizeBytes <= limits.putBytes) {
       const bytes = known?.data ?? (await primary.readWhole(info, {}, known?.digest));
       return this.#sent(key, (notAfterMs) => secondary.put(key, bytes, {}, { notAfterMs }));
@@ -132,6 +134,7 @@ export class Copies {
         key,
         ...(known?.digest === undefined ? {} : { digest: known.digest }),
         uploadId: copyId(key),
+        ...(ending === undefined ? {} : { signal: ending }),
         notAfterMs: async () => {
           sentUntilMs = await journal.arm(key, clock.now() + SECONDARY_MS);
           return sentUntilMs;

@@ -21,6 +21,8 @@ export interface KeeperOptions {
   readonly compare: "size" | "content";
   readonly diffEveryMs: number;
   readonly readOnly: boolean;
+  /** Aborted by `close`; ends the copies too [process.drain.01]. */
+  readonly ending: AbortController;
   /** Both members were there, and the journal was read: once, before anything is changed. */
   readonly onBoth: () => Promise<void>;
   /** A diff was made to its end. */
@@ -35,7 +37,7 @@ const REPAIR_MS = 15_000;
 
 export class MirrorKeeper {
   readonly #options: KeeperOptions;
-  readonly #ending = new AbortController();
+  readonly #ending: AbortController;
   /** When a pending key is due (monotonic ms) and how often it failed. */
   readonly #due = new Map<string, { atMs: number; failures: number }>();
   #running: Promise<void> = Promise.resolve();
@@ -53,6 +55,7 @@ export class MirrorKeeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    this.#ending = options.ending;
   }
 
   /** The first look, before anything is served. Never rejects: what fails is tried again. */
@@ -195,7 +198,8 @@ export class MirrorKeeper {
       const waitMs = Math.min(RETRY.mostMs, RETRY.firstMs * 2 ** Math.min(failures, 10));
       this.#due.set(key, { atMs: clock.monotonic() + waitMs, failures });
       // A member that is away says so once, by its channel.
-      if (!isDown(err)) log.error({ err, key }, "a key could not be brought to the secondary; it is tried again");
+      if (!isDown(err) && !this.#ending.signal.aborted)
+        log.error({ err, key }, "a key could not be brought to the secondary; it is tried again");
     }
   }
 

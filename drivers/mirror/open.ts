@@ -107,7 +107,8 @@ export async function openMirror(options: MirrorOptions, context: OpenContext): 
       prefix: `${privateKeys.prefix}pending/`,
       maxPending: options.maxPending,
     });
-    const copies = new Copies({ primary, secondary, journal, locks, clock });
+    const ending = new AbortController();
+    const copies = new Copies({ primary, secondary, journal, locks, clock, ending: ending.signal });
     const mode = options.secondaryWrites as Mode;
     const state = new MirrorState({
       record,
@@ -127,6 +128,7 @@ export async function openMirror(options: MirrorOptions, context: OpenContext): 
       clock,
       log,
       readOnly,
+      ending,
       compare: options.compare as "size" | "content",
       diffEveryMs: options.diffEvery,
       onBoth: () => state.bothThere(),

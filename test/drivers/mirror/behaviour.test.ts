@@ -305,6 +305,29 @@ describe("the mirror", () => {
     );
   });
 
+  it("does not wait at its end for a copy under way", async (t) => {
+    const { hosted, options, primary, secondary } = await world(t);
+    await hosted.stop();
+    await push(await primary.client(), "docker/a", Buffer.alloc(3 * MIB, 1), true);
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const opened = new Promise<void>((resolve) => {
+      secondary.watched.before = async (name) => {
+        if (name !== "open") return;
+        resolve();
+        await held;
+      };
+    });
+    const driver = await openMirror(options, openContext);
+    await opened;
+    const closing = driver.close();
+    release();
+    await closing;
+    assert.deepEqual(await visible(secondary), []);
+  });
+
   it("refuses, in one sentence, what cannot be right", async (t) => {
     const { scope, options, primary, secondary } = await world(t);
     const open = (how: object) => openMirror({ ...options, ...how }, openContext);
