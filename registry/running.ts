@@ -26,6 +26,8 @@ import { type Watch, watchFiles } from "./watch.ts";
 export interface StartableRepositories extends Repositories {
   start(signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
+  /** Pushes are taken from now on that were refused before. */
+  becameWritable(): void;
   /** Once started. */
   locationSecret(): Buffer;
 }
@@ -43,6 +45,7 @@ export interface RegistryParts {
     readonly log: Logger;
     readonly locationSecret?: Buffer;
     readonly sealedWaitMs?: () => number;
+    readonly readOnly?: () => boolean;
   }): StartableRepositories;
 }
 
@@ -103,6 +106,7 @@ export async function startWith(
     coreVersion,
     secret,
     sealedWaitMs: () => config.stores.sealedWaitSeconds * 1000,
+    readOnly: () => config.readOnly,
     observeStoreCall: metrics.observeStoreCall,
   });
   let serving: Backend["serving"];
@@ -212,6 +216,7 @@ export async function startWith(
         const prefixes = before.stores.prefixes.map((section) => now.get(normalPrefix(section.prefix)) ?? section);
         config = { ...config, stores: { ...next.stores, prefixes } };
       }
+      if (before.readOnly && !next.readOnly) pairs.becameWritable();
       for (const watch of watches) watch.stop();
       watches = watchAll();
       if (ignored.length > 0) log.warn({ keys: ignored }, "these settings changed, and need a restart");

@@ -28,6 +28,7 @@ export interface PairsOptions {
   readonly secret: Buffer | undefined;
   /** As of now: a reload changes it. */
   readonly sealedWaitMs: () => number;
+  readonly readOnly: () => boolean;
   readonly observeStoreCall: (call: ObservedCall, prefix: string) => void;
 }
 
@@ -58,7 +59,7 @@ export class Pairs {
   }
 
   #open(parts: RegistryParts, config: Config, section: PairSection): Pair {
-    const { clock, coreVersion, secret, sealedWaitMs, observeStoreCall } = this.#options;
+    const { clock, coreVersion, secret, sealedWaitMs, readOnly, observeStoreCall } = this.#options;
     const { prefix } = section;
     const log = prefix === "" ? this.#options.log : this.#options.log.child({ prefix });
     const connected = parts.connect(connectOptions(config, coreVersion, section), {
@@ -77,6 +78,7 @@ export class Pairs {
       clock,
       log,
       sealedWaitMs,
+      readOnly,
       ...(secret === undefined ? {} : { locationSecret: secret }),
     });
     const pair: Pair = { ...section, stores, repositories, isServing: false, configured: [config, section] };
@@ -211,6 +213,11 @@ export class Pairs {
     );
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     return exchanges.flatMap(({ change }) => change.keys);
+  }
+
+  /** Pushes are taken from now on that were refused before. */
+  becameWritable(): void {
+    for (const { repositories } of this.#routes.all) repositories.becameWritable();
   }
 
   async close(): Promise<void> {

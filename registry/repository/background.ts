@@ -3,9 +3,11 @@
 import { sleep } from "../../proto/clock.ts";
 import { ensureIndex } from "../index/index.ts";
 import { removeEndedMove } from "../moving/tidy.ts";
+import { removeCopyMark } from "./copy-mark.ts";
 import type { Core } from "./core.ts";
 import type { FactsMemory } from "./facts-memory.ts";
 import type { Lease } from "./lease.ts";
+import { Ledger } from "./ledger.ts";
 import { removeOldCancellations } from "./tidy.ts";
 
 const TIDY_EVERY_MS = 60 * 60 * 1000;
@@ -14,17 +16,29 @@ const RETRY_MS = 5_000;
 export interface Background {
   /** Again is fine. */
   start(): void;
+  /** Pushes are taken from now on that were refused before. */
+  becameWritable(): void;
   /** Resolves once nothing of it is under way. */
   close(): Promise<void>;
 }
 
-export function createBackground(core: Core, lease: Lease, memory: FactsMemory | undefined): Background {
+export interface BackgroundParts {
+  readonly core: Core;
+  readonly lease: Lease;
+  readonly memory: FactsMemory | undefined;
+  /** Pushes are refused, as of now. */
+  readonly readOnly: () => boolean;
+}
+
+export function createBackground({ core, lease, memory, readOnly }: BackgroundParts): Background {
   const closing = new AbortController();
   const { signal } = closing;
   const running = new Set<Promise<void>>();
   let changes = 0;
   let following = false;
   let started = false;
+  let unmarking = false;
+  const impatient = new Ledger(core.stores, lease, memory);
 
   function run(work: () => Promise<void>): void {
     const task = work()
@@ -45,6 +59,18 @@ export function createBackground(core: Core, lease: Lease, memory: FactsMemory |
       }
     } finally {
       following = false;
+    }
+  }
+
+  async function unmark(): Promise<void> {
+    if (unmarking) return;
+    unmarking = true;
+    try {
+      await untilDone("the mark of a copy could not be removed", () =>
+        removeCopyMark(core, impatient, () => !readOnly(), signal),
+      );
+    } finally {
+      unmarking = false;
     }
   }
 
@@ -73,9 +99,12 @@ export function createBackground(core: Core, lease: Lease, memory: FactsMemory |
         core.cache.clear();
         changes += 1;
         if (!following) run(follow);
+        if (otherStore && kind === "meta") run(unmark);
       });
       run(async () => {
         for (;;) {
+          // Each time: a copy may come after the start.
+          run(unmark);
           await untilDone("old marks of cancelled uploads could not be removed", () =>
             removeOldCancellations(core, signal),
           );
@@ -83,6 +112,9 @@ export function createBackground(core: Core, lease: Lease, memory: FactsMemory |
           await untilDone("what is left of a move could not be removed", () => removeEndedMove(core, signal));
         }
       });
+    },
+    becameWritable() {
+      if (started) run(unmark);
     },
     async close() {
       closing.abort(new Error("closing"));

@@ -37,6 +37,8 @@ export interface RepositoriesOptions {
   readonly factsMemoryBytes?: number;
   /** How long a request's writes wait while the meta store is sealed, in all, as of now. Default 60 s. */
   readonly sealedWaitMs?: () => number;
+  /** Whether pushes are refused, as of now. Default: they are not. */
+  readonly readOnly?: () => boolean;
   /** `mode: "one"`: how often the lease is proven twice. Default 2 s; after a crash the next core waits twice this. */
   readonly beatMs?: number;
 }
@@ -47,6 +49,8 @@ export interface RunningRepositories extends Repositories {
    * @throws UNAVAILABLE (RegistryError) with `mode: "many"` while another core holds the store alone
    */
   start(signal?: AbortSignal): Promise<void>;
+  /** Pushes are taken from now on that were refused before. */
+  becameWritable(): void;
   /** Gives the lease back. Requests must have ended. */
   close(): Promise<void>;
   /** Once started: what signs Locations, the same in all cores. */
@@ -73,7 +77,7 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
   const patience = new Patience({ clock, log, random, lease, sealedWaitMs });
   const core: Core = { stores, ledger: new Ledger(stores, lease, memory, patience), cache, clock, random, log };
   let secret = options.locationSecret;
-  const background = createBackground(core, lease, memory);
+  const background = createBackground({ core, lease, memory, readOnly: options.readOnly ?? (() => false) });
 
   return {
     async start(signal) {
@@ -93,6 +97,7 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
       }
       background.start();
     },
+    becameWritable: () => background.becameWritable(),
     async close() {
       await background.close();
       await lease.close();

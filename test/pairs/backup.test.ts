@@ -72,10 +72,16 @@ it(`${GUIDE} ends with a registry that has everything`, {
   await driver.process.kill();
   rmSync(join(srv, "own"), { recursive: true });
   rmSync(join(run, "driver.sock"), { force: true });
-  await follow(steps.filter(({ line }) => line > disaster));
-
+  const after = steps.filter(({ line }) => line > disaster);
+  const copy = after.findIndex((step) => step.kind === "run" && step.script.startsWith("outrigger copy"));
+  assert.ok(copy > 0);
+  await follow(after.slice(0, copy));
   const restored = new RegistryClient(`http://127.0.0.1:${ports[0]}`);
   scope.defer(() => restored.close());
+  // A push beside the copy would be set back by it.
+  await restored.expect(405, "POST", "/v2/team/app/blobs/uploads/");
+  await follow(after.slice(copy));
+  await restored.expect(202, "POST", "/v2/team/app/blobs/uploads/");
   await assertFilled(restored, pushed);
   const crane = async (...args: string[]) =>
     (await command(tool("crane"), [...args, "--insecure"], { env: { DOCKER_CONFIG: folder } })).stdout;

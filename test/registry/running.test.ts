@@ -27,6 +27,8 @@ interface World {
   readonly folder: string;
   /** One for each start: told of calls to the stores. */
   readonly observers: ObserveCall[];
+  /** One for each time that the rules were told of it. */
+  readonly writable: boolean[];
   start(input?: object): Promise<RunningRegistry>;
   config(input?: object): Config;
 }
@@ -37,6 +39,7 @@ async function world(t: TestContext): Promise<World> {
   const repositories = fakeRepositories();
   const clock = fakeClock();
   const lines: Record<string, unknown>[] = [];
+  const writable: boolean[] = [];
   const log = pino({ level: "info" }, { write: (line: string) => lines.push(JSON.parse(line)) });
   const folder = await mkdtemp(join(tmpdir(), "outrigger-running-"));
   t.after(() => rm(folder, { recursive: true }));
@@ -52,6 +55,7 @@ async function world(t: TestContext): Promise<World> {
         ...repositories,
         start: () => stores.ready(),
         close: async () => {},
+        becameWritable: () => void writable.push(true),
         locationSecret: () => options.locationSecret ?? Buffer.alloc(32, 7),
       }),
     };
@@ -65,7 +69,7 @@ async function world(t: TestContext): Promise<World> {
     });
     return registry;
   };
-  return { stores, repositories, clock, lines, folder, observers, config, start };
+  return { stores, repositories, clock, lines, folder, observers, writable, config, start };
 }
 
 async function get(url: string, authorization?: string): Promise<{ status: number; body: string }> {
@@ -236,6 +240,17 @@ test("reload: what is wrong leaves everything as it was", async (t) => {
   assert.equal(stores.switched.length, 0);
   await registry.reload(config({ readOnly: true }));
   assert.equal((await fetch(`${registry.address}/v2/a/blobs/uploads/`, { method: "POST" })).status, 405);
+});
+
+test("reload: the rules are told when pushes are taken that were refused before", async (t) => {
+  const { stores, start, config, writable } = await world(t);
+  stores.accept();
+  const registry = await start({ readOnly: true });
+  await registry.reload(config({ readOnly: true }));
+  assert.deepEqual(writable, []);
+  await registry.reload(config());
+  await registry.reload(config());
+  assert.deepEqual(writable, [true]);
 });
 
 test("TLS: served, and a new certificate is used for new connections; a broken one is not", async (t) => {

@@ -48,7 +48,13 @@ async function started(t: TestContext, teamRecords: ReadonlyMap<string, string> 
     createRepositories({ sealedWaitMs = () => -1 }: { readonly sealedWaitMs?: () => number }) {
       waits.push(sealedWaitMs);
       const start = async () => undefined;
-      return { ...fakeRepositories(), start, close: start, locationSecret: () => Buffer.alloc(32, 7) };
+      return {
+        ...fakeRepositories(),
+        start,
+        close: start,
+        becameWritable() {},
+        locationSecret: () => Buffer.alloc(32, 7),
+      };
     },
   };
   const registry = await startWith(parts, config({ main: "a1", team: "b1" }), {
