@@ -28,7 +28,20 @@ function anImage(random: Random): { readonly bytes: Buffer; readonly layers: rea
   return { bytes: imageOf({ layers, ...subject }), layers };
 }
 
+/** Changes under way, by source: reads that a copy makes at once each begin one. */
+const underWay = new WeakMap<FakeBackend, number>();
+
 async function change(core: Repositories, source: FakeBackend, random: Random): Promise<void> {
+  const others = underWay.get(source) ?? 0;
+  underWay.set(source, others + 1);
+  try {
+    await changeBeside(core, source, random, others);
+  } finally {
+    underWay.set(source, (underWay.get(source) ?? 1) - 1);
+  }
+}
+
+async function changeBeside(core: Repositories, source: FakeBackend, random: Random, others: number): Promise<void> {
   const name = random.pick(NAMES);
   const tag = random.pick(TAGS);
   const roll = random.next();
@@ -41,7 +54,8 @@ async function change(core: Repositories, source: FakeBackend, random: Random): 
     const found = await core.getManifest(name, { tag }, context());
     if (found !== undefined) await core.deleteManifest(name, found.digest, context());
   } else if (roll < 0.9) await core.deleteBlob(name, digestOf(random.pick(LAYERS)), context());
-  else collect(source);
+  // What a push has brought and not linked yet is nobody's either: without a mark on it, only at rest.
+  else if (others === 0) collect(source);
 }
 
 /** Takes bytes away that no repository has; at once, as between two steps of everything else. */
