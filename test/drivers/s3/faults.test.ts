@@ -183,6 +183,19 @@ describe("the S3 store", { skip: missing("versitygw", "s3-sdk") }, () => {
       assert.equal(rule.struck, 1);
     });
 
+    it("asks again where a server with folders takes a folder away at the same moment", async () => {
+      const answer = refusal(409, "ExistingObjectIsDirectory");
+      const rule = faults.add({ method: "PUT", times: 2 }, { answer });
+      await store.put("folders/key", bytes(10, 1), ifAbsent, counted());
+      assert.deepEqual([rule.struck, sent], [2, 3]);
+      assert.equal((await store.head("folders/key", signal()))?.sizeBytes, 10);
+    });
+
+    it("says that keys lie below one another where a server with folders stays with that", async () => {
+      faults.add({ method: "PUT" }, { answer: refusal(409, "ObjectParentIsFile") });
+      await failing(store.put("folders/key/below", bytes(10, 1), ifAbsent, counted()), "KEY_CONFLICT");
+    });
+
     it("asks again where others write the key at the same moment", async () => {
       const rule = faults.add({ method: "PUT", times: 2 }, { answer: refusal(409, "ConditionalRequestConflict") });
       await store.put("conflict", bytes(10, 1), ifAbsent, counted());
