@@ -81,8 +81,10 @@ export async function runFiles(
     const { name, tally } = tallyOf(event.file ?? event.name);
     tally.failed++;
     const what = event.name === event.file ? name : `${name}: ${event.name}`;
-    failures.push(`${what}\n${describeError(event.details.error)}`);
-    say(`  FAIL ${what}`);
+    const failure = `${what}\n${describeError(event.details.error)}`;
+    failures.push(failure);
+    // At once, too: a run that is cut short says nothing at its end.
+    say(`  FAIL ${failure.replaceAll("\n", "\n    ")}`);
   });
   const keepOutput = (event: { readonly file: string; readonly message: string }) => {
     const { tally } = tallyOf(event.file);

@@ -1,8 +1,7 @@
-/** What `outrigger new driver NAME --lang python` writes: it runs, and passes the kit before anything is filled in. */
+/** What `outrigger new driver NAME --lang python` writes. That it passes the kit at once, test/guides/python.test.ts shows. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { runKit } from "../../helpers/kit.ts";
 import { runOutrigger } from "../../helpers/outrigger.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { tempFolder } from "../../helpers/temp.ts";
@@ -27,18 +26,5 @@ describe("the Python template", { skip: missing("opendal-python") }, () => {
     const pip = ["-m", "pip", "install", "--dry-run", "--no-index", "--disable-pip-version-check", "--quiet"];
     const { stdout } = await command(tool("opendal-python"), [...pip, "-r", join(folder, "requirements.txt")]);
     assert.equal(stdout.trim(), "", "something of requirements.txt is not in the tests' environment");
-  });
-
-  it("passes the kit at once", { timeout: 240_000 }, async () => {
-    const result = await runKit(scope, {
-      addresses: [],
-      start: [`exec "${tool("opendal-python")}" -m import_driver`],
-      flags: ["handshake", "process", "calls", "meta", "uploads"].flatMap((group) => ["--only", group]),
-      env: { PYTHONPATH: folder },
-    });
-    assert.deepEqual(
-      result.driver?.stores.map(({ kind }) => kind),
-      ["blob", "meta"],
-    );
   });
 });
