@@ -1,14 +1,14 @@
-/** The conformance kit on the cache: a folder before a folder, and two caches of memory before one container of Azurite. */
+/** The conformance kit on the cache: a folder before a folder, and two caches of memory before one bucket of versitygw. */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import type { Profile } from "../../../conformance/contract.ts";
 import type { ProfileState, RunResult } from "../../../conformance/results.ts";
 import { assertReported, KIT_MS, runKit } from "../../helpers/kit.ts";
 import { Scope } from "../../helpers/processes.ts";
+import { startS3Server } from "../../helpers/s3-server.ts";
 import { missing } from "../../helpers/tools.ts";
-import { azureStore, startAzure } from "../azure/azure.ts";
-import { startAzurite } from "../azure/azurite.ts";
 import { filesystemMember, initialise, memoryMember, startCommand } from "../composed/members.ts";
+import { s3Store, startS3 } from "../s3/s3.ts";
 
 const lasting: Readonly<Record<Profile, ProfileState>> = {
   handshake: "passed",
@@ -39,11 +39,11 @@ describe("the cache driver under the conformance kit", () => {
     assertReported("cache", result);
   });
 
-  it("passes as two caches, each with a memory of its own, before one store in Azure: lasting, for any number", {
+  it("passes as two caches, each with a memory of its own, before one store in S3: lasting, for any number", {
     timeout: KIT_MS,
-    skip: missing("azurite", "azure-sdk"),
+    skip: missing("versitygw", "s3-sdk"),
   }, async () => {
-    const slow = await startAzure(scope, await azureStore(await startAzurite(scope)));
+    const slow = await startS3(scope, await s3Store(await startS3Server(scope)));
     const starts: string[] = [];
     for (const fast of [await memoryMember(scope), await memoryMember(scope)]) {
       const flags = ["--slow", slow.address, "--fast", fast.address, "--max", "16MiB"];
