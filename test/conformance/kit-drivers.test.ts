@@ -6,7 +6,7 @@ import { after, before, describe, it, type TestContext } from "node:test";
 import type { Profile } from "../../conformance/contract.ts";
 import type { ProfileState, RunResult } from "../../conformance/results.ts";
 import { compiledCommand } from "../helpers/compiled.ts";
-import { assertReported, KIT_MS } from "../helpers/kit.ts";
+import { assertReported, KIT_MS, PATIENCE } from "../helpers/kit.ts";
 import { initialiseRoot } from "../helpers/outrigger.ts";
 import { launch, Scope } from "../helpers/processes.ts";
 import { newSeed } from "../helpers/random.ts";
@@ -35,7 +35,7 @@ async function kit(t: TestContext, name: string, scope: Scope, flags: readonly s
   // CONFORMANCE_REPORTS keeps the reports: what the README's table of drivers is made from.
   const kept = process.env["CONFORMANCE_REPORTS"];
   const report = kept === undefined ? join(tempFolder(scope), "report") : join(kept, name);
-  const argv = [main, "conformance", ...flags, "--seed", String(seed), "--report", report];
+  const argv = [main, "conformance", ...PATIENCE, ...flags, "--seed", String(seed), "--report", report];
   const running = scope.add(launch("conformance", process.execPath, argv, { cwd: repository }));
   const { code } = await running.exited;
   for (const line of running.lines.filter((line) => /^ {2}FAILED|^note:/.test(line))) t.diagnostic(line);

@@ -11,6 +11,9 @@ import { tempFolder } from "./temp.ts";
 /** Above what any of these takes on a slow and busy machine: a kit that hangs says so itself, call by call. */
 export const KIT_MS = 1_500_000;
 
+/** Several kits, servers and kills share a machine here: that an answer takes 10 s is no silence yet. */
+export const PATIENCE = ["--patience", "30000"] as const;
+
 export interface KitRun {
   /** One, or two of replicas. */
   readonly addresses: readonly string[];
@@ -25,9 +28,13 @@ export async function runKit(scope: Scope, run: KitRun): Promise<RunResult> {
   const folder = join(tempFolder(scope, "kit"), "report");
   const starts = run.start.flatMap((command) => ["--start", command]);
   const kit = scope.add(
-    launchOutrigger("kit", ["conformance", ...run.addresses, ...starts, "--report", folder, ...(run.flags ?? [])], {
-      ...(run.env === undefined ? {} : { env: run.env }),
-    }),
+    launchOutrigger(
+      "kit",
+      ["conformance", ...run.addresses, ...starts, "--report", folder, ...PATIENCE, ...(run.flags ?? [])],
+      {
+        ...(run.env === undefined ? {} : { env: run.env }),
+      },
+    ),
   );
   const { code } = await kit.exited;
   assert.equal(code, 0, kit.lines.join("\n"));
