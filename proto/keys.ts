@@ -6,7 +6,7 @@ const UPLOAD_ID = /^[A-Za-z0-9-]{1,64}$/;
 const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: "any ASCII" is the rule
 const ASCII = /^[\x00-\x7f]*$/;
-const MAX_KEY_BYTES = 1024;
+export const MAX_KEY_BYTES = 1024;
 
 /** Whether `key` is `component("/"component)*` of 1 to 1024 bytes, no component being "." or "..". */
 export function isKey(key: string): boolean {

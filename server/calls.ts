@@ -41,6 +41,11 @@ export function assertInTime(clock: Clock, notAfterMs: number | undefined): void
   }
 }
 
+/** [blob.abort.02] */
+export function uploadBusy(uploadId: string, ifIdleMs: number): OutriggerError {
+  return new OutriggerError("UPLOAD_BUSY", `upload ${uploadId} was used less than ${ifIdleMs} ms ago`);
+}
+
 /** [call.store.01] @throws INVALID_FIELD, WRONG_STORE */
 export function assertStore(metadata: RequestMetadata, id: string): void {
   if (metadata.store === undefined || metadata.store === "") {

@@ -11,7 +11,7 @@ import type { Open } from "../proto/gen/outrigger/blob/v1/Open.ts";
 import { type Algorithm, assertKey, assertUploadId, invalidField, isAlgorithm } from "../proto/keys.ts";
 import { limits as protocol } from "../proto/limits.ts";
 import type { IncomingCall } from "../proto/transport.ts";
-import { asOutriggerError, assertInTime, backgroundContext, createContext } from "./calls.ts";
+import { asOutriggerError, assertInTime, backgroundContext, createContext, uploadBusy } from "./calls.ts";
 import type { BlobDriver, CallContext, Page, UploadFacts } from "./contract.ts";
 import type { UploadLimits } from "./facts.ts";
 import * as fields from "./fields.ts";
@@ -197,7 +197,7 @@ export class Uploads {
     const upload = await this.#factsOfReadable(entry.id, call);
     const usedMeanwhile = entry.newest !== newest;
     if (usedMeanwhile || (upload !== undefined && upload.idleMs < ifIdleMs)) {
-      throw new OutriggerError("UPLOAD_BUSY", `upload ${entry.id} was used less than ${ifIdleMs} ms ago`);
+      throw uploadBusy(entry.id, ifIdleMs);
     }
   }
 

@@ -64,16 +64,17 @@ async function main(): Promise<number> {
   const scope = new Scope();
   const leftovers = new Leftovers();
   const outcomes: NamedOutcome[] = [];
+  // One that is chosen alone is beside nothing.
+  const inTurn = chosen.length === 1 ? chosen : chosen.filter((group) => !group.beside);
   let beside: Promise<NamedOutcome>[] = [];
   try {
     process.env[COMPILED] = await compile(scope);
-    beside = chosen.filter((group) => group.beside && chosen.length > 1).map((group) => besides(group, abort.signal));
+    beside = chosen.filter((group) => !inTurn.includes(group)).map((group) => besides(group, abort.signal));
     if (chosen.some((group) => group.needsTools)) {
       for (const { tool, problem } of await bringTools(say)) if (problem !== undefined) say(`no ${tool}: ${problem}`);
     }
-    for (const group of chosen) {
+    for (const group of inTurn) {
       if (abort.signal.aborted) break;
-      if (group.beside && chosen.length > 1) continue;
       say(`\n${group.name}`);
       outcomes.push(await runGroup(group, leftovers, say, abort.signal));
     }

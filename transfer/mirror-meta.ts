@@ -270,8 +270,9 @@ class MetaMirror {
   }
 }
 
+/** Bytewise: keys are ASCII. */
 function byKey(a: MetaItem, b: MetaItem): number {
-  return Buffer.compare(Buffer.from(a.key), Buffer.from(b.key));
+  return a.key < b.key ? -1 : 1;
 }
 
 function deletion({ key, etag }: MetaItem): MetaOperation {

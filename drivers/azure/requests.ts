@@ -1,14 +1,13 @@
 /** How one request is sent: never longer than its time, repeated only where that is harmless, its failure in a sentence. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { OutriggerError } from "../../proto/errors.ts";
+import { bodyMs } from "../../server/objects/body-time.ts";
 import { type Asked, type Failure, failureOf } from "./failures.ts";
 
 /** The SDK's own repetitions are off: it would repeat what must not be, and past a call's not-after. */
 const TRIES = 5;
 const FIRST_WAIT_MS = 200;
 const MOST_WAIT_MS = 4000;
-/** What a body's transfer may take: this much for each of its MiB, beside the request's own time. */
-const MIB_MS = 2000;
 
 /** Makes something else of a failure; undefined: it stays what it is. */
 export type Meaning = (failure: Failure) => OutriggerError | undefined;
@@ -54,7 +53,7 @@ export class Requests {
   ): Promise<{ readonly answer: Answer } | Pick<Failure, "error" | "passing">> {
     signal.throwIfAborted();
     assertInTime?.();
-    const patience = patienceOf(signal, this.timeoutMs + (bodyBytes / 2 ** 20) * MIB_MS);
+    const patience = patienceOf(signal, this.timeoutMs + bodyMs(bodyBytes));
     try {
       return { answer: await send(patience.signal) };
     } catch (error) {

@@ -70,8 +70,19 @@ export async function mapLimited<Item, Result>(
 /** Work on keys that others can wait for. */
 export class UnderWay {
   readonly #work = new Map<string, Set<Promise<unknown>>>();
+  #begun = 0;
+
+  /** How often any was begun. */
+  get begun(): number {
+    return this.#begun;
+  }
+
+  get isEmpty(): boolean {
+    return this.#work.size === 0;
+  }
 
   async during<Result>(keys: readonly string[], work: () => Promise<Result>): Promise<Result> {
+    this.#begun++;
     const running = work();
     for (const key of keys) {
       const others = this.#work.get(key) ?? new Set();

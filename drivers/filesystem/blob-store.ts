@@ -50,8 +50,6 @@ export class BlobStore implements BlobDriver {
   readonly #nonces: Nonces;
   /** By etag, which names one content of one key. */
   readonly #digests = new Map<string, { readonly key: string; readonly digest: string }>();
-  /** Of names: how many were begun, and how many have not ended. */
-  readonly #changes = { begun: 0, underWay: 0 };
   /** Keys whose names are changed and perhaps not durable: what is seen of them is told once it is, or a power loss undoes it. */
   readonly #naming = new UnderWay();
   #temporary = 0;
@@ -149,12 +147,12 @@ export class BlobStore implements BlobDriver {
     return onDisk(`counting ${prefix}`, async () => {
       const range = { prefix, startAfter: "" };
       const keys = merge(walk(this.#disk, BLOBS, `${BLOBS}/`, range), walk(this.#disk, OTHER_BLOBS, "", range));
-      const { begun, underWay } = this.#changes;
+      const { begun, isEmpty: atRest } = this.#naming;
       let count = 0;
       for await (const _ of keys) count++;
       await this.#naming.allSettled();
       // A walk is not one moment: a blob that was moved meanwhile is met twice, or never.
-      return { count, exact: underWay === 0 && this.#changes.begun === begun };
+      return { count, exact: atRest && this.#naming.begun === begun };
     });
   }
 
@@ -302,18 +300,8 @@ export class BlobStore implements BlobDriver {
   }
 
   /** Changes the names of these keys, which lie in these folders. */
-  async #renaming<Result>(
-    keys: readonly string[],
-    folders: readonly string[],
-    work: () => Promise<Result>,
-  ): Promise<Result> {
-    this.#changes.begun++;
-    this.#changes.underWay++;
-    try {
-      return await this.#naming.during(keys, () => this.#intents.during(folders, work));
-    } finally {
-      this.#changes.underWay--;
-    }
+  #renaming<Result>(keys: readonly string[], folders: readonly string[], work: () => Promise<Result>): Promise<Result> {
+    return this.#naming.during(keys, () => this.#intents.during(folders, work));
   }
 
   /** While folders stay; what a failure leaves empty is taken away again. */

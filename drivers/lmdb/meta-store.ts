@@ -1,4 +1,5 @@
 /** MetaDriver over the environment: reads are of mapped pages and end within their turn, each of them at one moment. */
+import { MAX_KEY_BYTES } from "../../proto/keys.ts";
 import { limits } from "../../proto/limits.ts";
 import type {
   CallContext,
@@ -12,9 +13,6 @@ import type {
 import type { Environment } from "./environment.ts";
 import { decodeRecord } from "./record.ts";
 import { keyBytes, type Writer } from "./writer.ts";
-
-/** As the protocol bounds keys; a prefix may be longer. */
-const MOST_KEY_BYTES = 1024;
 
 export class MetaStore implements MetaDriver {
   readonly facts: StoreFacts;
@@ -65,7 +63,7 @@ export class MetaStore implements MetaDriver {
   async count(prefix: string): Promise<{ readonly count: number; readonly exact: boolean }> {
     const { meta } = this.#environment.snapshot();
     // No key begins with it; lmdb takes none as long for an end.
-    if (prefix.length > MOST_KEY_BYTES) return { count: 0, exact: true };
+    if (prefix.length > MAX_KEY_BYTES) return { count: 0, exact: true };
     return { count: meta.getKeysCount({ ...rangeOf(prefix), ...endOf(prefix) }), exact: true };
   }
 }

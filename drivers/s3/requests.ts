@@ -1,13 +1,10 @@
 /** One request: sent in time or not at all, repeated only where that is harmless, and its failure in our words. */
 import { setMaxListeners } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { S3Client } from "@aws-sdk/client-s3";
-import { OutriggerError } from "../../proto/errors.ts";
+import { hasReason, type OutriggerError } from "../../proto/errors.ts";
 import type { Clients } from "./client.ts";
+import { sentAgain } from "./conflicts.ts";
 import { type Asked, type Failure, failureOf, refusal } from "./errors.ts";
-
-/** Between attempts where a server with folders refuses a key for one that is just being taken away. */
-const FOLDER_WAITS_MS = [20, 50, 100, 200, 400];
 
 export interface How {
   readonly signal: AbortSignal;
@@ -65,17 +62,13 @@ export class Requests {
     return this.#send(this.clients.reading, how, send);
   }
 
-  /** A refusal for other keys above or below has done nothing, and is true only if it stays. */
-  async #send<Output>(client: S3Client, how: How, send: Send<Output>): Promise<Told<Output>> {
-    for (const waitMs of FOLDER_WAITS_MS) {
-      try {
-        return await this.#sendOnce(client, how, send);
-      } catch (error) {
-        if (!(error instanceof OutriggerError) || error.reason !== "KEY_CONFLICT") throw error;
-      }
-      await sleep(waitMs, undefined, { signal: how.signal }).catch(() => {}); // the next one says why
-    }
-    return this.#sendOnce(client, how, send);
+  /** That other keys lie above or below is said also while a server with folders takes one away. */
+  #send<Output>(client: S3Client, how: How, send: Send<Output>): Promise<Told<Output>> {
+    return sentAgain(
+      (error) => hasReason(error, "KEY_CONFLICT"),
+      how.signal,
+      () => this.#sendOnce(client, how, send),
+    );
   }
 
   async #sendOnce<Output>(client: S3Client, how: How, send: Send<Output>): Promise<Told<Output>> {

@@ -1,6 +1,7 @@
 /** What server/objects needs of an object store, in a bucket. */
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
+import { bodyMs } from "../../server/objects/body-time.ts";
 import type { ObjectCondition, ObjectFacts, ObjectStore, RequestHow } from "../../server/objects/contract.ts";
 import type { Clients } from "./client.ts";
 import { conflictRetried } from "./conflicts.ts";
@@ -10,9 +11,6 @@ import { listPage } from "./list.ts";
 import { Parts } from "./parts.ts";
 import { Reads } from "./read.ts";
 import { Requests } from "./requests.ts";
-
-/** What a body's way there may take: this much for each of its MiB, beside the request's own time. */
-const MIB_MS = 2000;
 
 /** What was found out about the server; see probe.ts. */
 export interface Abilities {
@@ -51,10 +49,7 @@ export function createS3Store(clients: Clients, settings: S3StoreSettings): Obje
     head: (name, signal) => reads.head(name, signal),
     read: (name, range, signal) => reads.read(name, range, signal),
     put: (name, data, options, how) =>
-      put(requests, bucket, name, data, options, {
-        ...how,
-        timeoutMs: requestTimeoutMs + (data.length / 2 ** 20) * MIB_MS,
-      }),
+      put(requests, bucket, name, data, options, { ...how, timeoutMs: requestTimeoutMs + bodyMs(data.length) }),
     async delete(name, condition, how) {
       if (condition !== undefined && !abilities.deleteCompares) {
         // As near as the server lets us: nothing that must not be lost depends on it.

@@ -11,7 +11,7 @@ import { Cleaning } from "./cleaning.ts";
 import type { ObjectFacts, ObjectStore, PartFacts, RequestHow } from "./contract.ts";
 import { cutAt } from "./cut.ts";
 import { HeldState, retryAfter, untimed } from "./held-state.ts";
-import { conditionLost, holds } from "./holds.ts";
+import { conditionLost, holds, isPassing } from "./holds.ts";
 import type { UploadMemory } from "./memory.ts";
 import { type Ending, stagedIn, type Target, type UploadState } from "./state.ts";
 import { readTailsWhole } from "./tails.ts";
@@ -86,7 +86,7 @@ export class Commits {
       try {
         return await this.#effect(state, uploadId, known, how, counted);
       } catch (error) {
-        if (hasReason(error, "BACKEND_DOWN", "THROTTLED")) {
+        if (isPassing(error)) {
           if (look === LOOKS) throw error;
           await sleep(this.#clock, Math.max(retryAfter(error), WAIT_MS * look), how.signal);
           continue;

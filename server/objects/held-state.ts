@@ -2,7 +2,7 @@
 import { type Clock, sleep } from "../../proto/clock.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import type { ObjectFacts, ObjectStore, RequestHow } from "./contract.ts";
-import { conditionLost } from "./holds.ts";
+import { conditionLost, isPassing } from "./holds.ts";
 import { stateName } from "./names.ts";
 import { decodeState, encodeState, fenced, newToken, STATE_MOST_BYTES, type UploadState } from "./state.ts";
 import { readWhole } from "./whole.ts";
@@ -124,7 +124,7 @@ async function write(
     try {
       return (await store.put(name, data, { condition }, how)).etag;
     } catch (error) {
-      if (!conditionLost(error) && !hasReason(error, "BACKEND_DOWN", "THROTTLED")) throw error;
+      if (!conditionLost(error) && !isPassing(error)) throw error;
       if (conditionLost(error) && attempt === 1) {
         // Nothing was sent before, and the store does not repeat what has a condition.
         return undefined;
@@ -145,7 +145,7 @@ async function lookUntil<Value>(look: () => Promise<Value>, clock: Clock, signal
     try {
       return await look();
     } catch (error) {
-      if (!hasReason(error, "BACKEND_DOWN", "THROTTLED") || attempt === ATTEMPTS) throw error;
+      if (!isPassing(error) || attempt === ATTEMPTS) throw error;
       await sleep(clock, Math.max(retryAfter(error), WAIT_MS * attempt), signal);
     }
   }

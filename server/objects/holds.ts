@@ -7,6 +7,11 @@ import type { ObjectFacts, ObjectStore } from "./contract.ts";
 
 export type Content = { readonly sizeBytes: number } & ({ readonly digest: string } | { readonly data: Uint8Array });
 
+/** The backend is not there or wants a pause: it says nothing of what was asked for, and may answer later. */
+export function isPassing(error: unknown): boolean {
+  return hasReason(error, "BACKEND_DOWN", "THROTTLED");
+}
+
 export function conditionLost(error: unknown): boolean {
   return hasReason(error, "KEY_EXISTS", "ETAG_MISMATCH");
 }

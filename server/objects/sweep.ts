@@ -6,6 +6,7 @@ import type { Page } from "../contract.ts";
 import { Cleaning } from "./cleaning.ts";
 import type { ObjectStore } from "./contract.ts";
 import { HeldState, untimed } from "./held-state.ts";
+import { isPassing } from "./holds.ts";
 import { BYTES, ownerOf } from "./names.ts";
 import { stagedIn, type UploadState } from "./state.ts";
 
@@ -15,17 +16,19 @@ const EVERY_MS = 60 * MINUTE_MS;
 /** Bytes come before the state that names them, but not by so much. */
 const UNNAMED_MS = 60 * MINUTE_MS;
 
+/** The state of an upload as the listing tells it. */
+export interface StateObject {
+  readonly uploadId: string;
+  readonly modifiedMs: number;
+}
+
 export interface SweepParts {
   readonly store: ObjectStore;
   readonly clock: Clock;
   readonly log: Logger;
   readonly uploadTtlMs: number;
   readonly uploads: {
-    states(
-      startAfter: string,
-      limit: number,
-      signal: AbortSignal,
-    ): Promise<Page<{ readonly uploadId: string; readonly modifiedMs: number }>>;
+    states(startAfter: string, limit: number, signal: AbortSignal): Promise<Page<StateObject>>;
   };
 }
 
@@ -143,7 +146,7 @@ export class Sweep {
     try {
       await work();
     } catch (err) {
-      if (hasReason(err, "BACKEND_DOWN", "THROTTLED")) throw err;
+      if (isPassing(err)) throw err;
       if (!hasReason(err, "UPLOAD_FENCED")) this.#parts.log.warn({ err, what }, "the sweep passes it over");
     }
   }

@@ -1,6 +1,7 @@
 /** Uploads of a blob store over an object store: opened by any replica, ended by any. */
 import type { Clock } from "../../proto/clock.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
+import { uploadBusy } from "../calls.ts";
 import type { BlobDriver, CallContext, Page, UploadFacts } from "../contract.ts";
 import { eachAtOnce } from "./at-once.ts";
 import { howOf } from "./blobs.ts";
@@ -10,23 +11,17 @@ import type { ObjectStore } from "./contract.ts";
 import type { ObjectBlobSettings } from "./driver.ts";
 import { FenceWatch } from "./fence-watch.ts";
 import { HeldState } from "./held-state.ts";
-import { conditionLost } from "./holds.ts";
+import { conditionLost, isPassing } from "./holds.ts";
 import { UploadMemory } from "./memory.ts";
 import { stateName, UPLOADS } from "./names.ts";
 import { partBytesFor } from "./part-size.ts";
 import { ResumableHash } from "./saved-hash.ts";
 import { newToken, rememberSender, type UploadState } from "./state.ts";
-import { Sweep } from "./sweep.ts";
+import { type StateObject, Sweep } from "./sweep.ts";
 import { ObjectUpload } from "./upload.ts";
 import { UploadWriter } from "./upload-writer.ts";
 
 type OpenOptions = Parameters<BlobDriver["open"]>[1];
-
-/** The state of an upload as the listing tells it. */
-export interface StateObject {
-  readonly uploadId: string;
-  readonly modifiedMs: number;
-}
 
 const LOADS_AT_ONCE = 16;
 const FENCE_LOOK_MS = 3_000;
@@ -172,7 +167,7 @@ export class ObjectUploads {
   }
 
   /** @throws UPLOAD_BUSY */
-  async abort(uploadId: string, call: CallContext, ifIdleMs?: number): Promise<void> {
+  async abort(uploadId: string, call: CallContext, ifIdleMs = 0): Promise<void> {
     for (;;) {
       try {
         const held = await HeldState.load(this.#store, this.#clock, uploadId, call.signal);
@@ -191,13 +186,17 @@ export class ObjectUploads {
     }
   }
 
-  #assertIdle(uploadId: string, usedMs: number, ifIdleMs = 0): void {
-    if (this.#clock.now() - usedMs >= ifIdleMs) return;
-    throw new OutriggerError("UPLOAD_BUSY", `upload ${uploadId} was used less than ${ifIdleMs} ms ago`);
+  #assertIdle(uploadId: string, usedMs: number, ifIdleMs: number): void {
+    if (this.#clock.now() - usedMs < ifIdleMs) throw uploadBusy(uploadId, ifIdleMs);
+  }
+
+  /** Another replica's clock may be ahead of this one's. */
+  #idleMs(usedMs: number): number {
+    return Math.max(0, this.#clock.now() - usedMs);
   }
 
   /** Nothing can be known of it; what it leaves is the sweep's. */
-  async #endUnreadable(uploadId: string, ifIdleMs: number | undefined, call: CallContext): Promise<void> {
+  async #endUnreadable(uploadId: string, ifIdleMs: number, call: CallContext): Promise<void> {
     const name = stateName(uploadId);
     const facts = await this.#store.head(name, call.signal);
     if (facts === undefined) return;
@@ -259,7 +258,7 @@ export class ObjectUploads {
       signal.throwIfAborted();
       if (isPassing(err)) throw err;
       this.#settings.log.warn({ err, uploadId }, "an upload cannot be read: it is listed by its age alone");
-      return { uploadId, persistedBytes: 0, idleMs: Math.max(0, this.#clock.now() - modifiedMs) };
+      return { uploadId, persistedBytes: 0, idleMs: this.#idleMs(modifiedMs) };
     }
   }
 
@@ -273,7 +272,7 @@ export class ObjectUploads {
     // It may have been answered, with only its state left to be taken away [blob.append.16].
     if (held.state.phase === "committing" && (await this.#commits.seemsPlaced(held.state, signal))) return undefined;
     const { persistedBytes, usedMs } = held.state;
-    return { uploadId, persistedBytes, idleMs: Math.max(0, this.#clock.now() - usedMs) };
+    return { uploadId, persistedBytes, idleMs: this.#idleMs(usedMs) };
   }
 
   /** A commit whose process died has an effect, or has none, and only its end can tell; others' commits are let be. */
@@ -305,9 +304,4 @@ export class ObjectUploads {
   async close(): Promise<void> {
     await Promise.allSettled([...this.#opened].map((upload) => upload.close()));
   }
-}
-
-/** It says nothing of the upload: the backend is not there. */
-function isPassing(error: unknown): boolean {
-  return hasReason(error, "BACKEND_DOWN", "THROTTLED");
 }

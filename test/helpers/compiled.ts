@@ -12,32 +12,35 @@ export const COMPILED = "OUTRIGGER_TEST_COMPILED";
 
 /** The words that run `outrigger`: node and its arguments. */
 export function commandWords(): readonly [string, ...string[]] {
-  const compiled = process.env[COMPILED];
-  return compiled === undefined
-    ? [process.execPath, "--import", import.meta.resolve("tsx"), join(repository, "cli/main.ts")]
-    : [process.execPath, compiled];
+  return wordsOf("cli/main");
 }
 
 /** For a shell. */
 export function shellCommand(...args: readonly string[]): string {
-  return [...commandWords(), ...args].map((word) => `"${word}"`).join(" ");
+  return quoted([...commandWords(), ...args]);
 }
 
-/** For a shell: the wrong drivers of conformance/wrong, compiled too where the command is. */
+/** For a shell: the wrong drivers of conformance/wrong. */
 export function wrongDriver(): string {
-  const compiled = process.env[COMPILED];
-  const words =
-    compiled === undefined
-      ? [process.execPath, "--import", import.meta.resolve("tsx"), join(repository, "conformance/wrong/main.ts")]
-      : [process.execPath, join(dirname(compiled), "../conformance/wrong/main.js")];
-  return words.map((word) => `"${word}"`).join(" ");
+  return quoted(wordsOf("conformance/wrong/main"));
 }
 
-/** A program below test/ that `compile` compiles too. @param name without its ending @throws Error outside `npm test` */
+/** A program of the repository that `compile` compiles. @param name its path without the ending @throws Error outside `npm test` */
 export function compiledProgram(name: string): string {
   const compiled = process.env[COMPILED];
   if (compiled === undefined) throw new Error("nothing was compiled");
-  return join(dirname(compiled), "../test", `${name}.js`);
+  return join(dirname(compiled), "..", `${name}.js`);
+}
+
+/** What runs a program: compiled where the runner has compiled, else its source. */
+function wordsOf(name: string): readonly [string, ...string[]] {
+  return process.env[COMPILED] === undefined
+    ? [process.execPath, "--import", import.meta.resolve("tsx"), join(repository, `${name}.ts`)]
+    : [process.execPath, compiledProgram(name)];
+}
+
+function quoted(words: readonly string[]): string {
+  return words.map((word) => `"${word}"`).join(" ");
 }
 
 /** The runner's, or compiled now. @returns cli/main.js */

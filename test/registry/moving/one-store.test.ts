@@ -1,6 +1,6 @@
 /** Commands that know one blob store, while blobs lie in two: what lies in the other one is not lost. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { rebuildIndex, verifyIndex } from "../../../registry/index/index.ts";
 import { copyPair } from "../../../transfer/index.ts";
 import { FakeBackend, type FakeStores } from "../../helpers/fake-stores.ts";
@@ -8,6 +8,15 @@ import { backendOf } from "../../transfer/worlds.ts";
 import { brokenRules } from "../repository/integrity.ts";
 import { pushImage, testClock } from "../repository/world.ts";
 import { type Data, newData, startCore } from "./world.ts";
+
+/** A move, in its first phase. */
+async function moving(t: TestContext) {
+  const data = newData();
+  const core = await startCore(data, "none");
+  t.after(() => core.repositories.close());
+  await core.go("read");
+  return { data, core };
+}
 
 /** The meta store beside one of the two blob stores, as a command opens them. */
 function pairOf(data: Data, blobs: FakeBackend): FakeStores {
@@ -17,10 +26,7 @@ function pairOf(data: Data, blobs: FakeBackend): FakeStores {
 }
 
 test("in phase write the index is neither rebuilt nor judged by one of the two blob stores", async (t) => {
-  const data = newData();
-  const core = await startCore(data, "none");
-  t.after(() => core.repositories.close());
-  await core.go("read");
+  const { data, core } = await moving(t);
   await core.go("write");
   await pushImage(core.repositories, "app", ["v1"], { layers: ["one"] });
   const before = data.meta.metaText();
@@ -34,10 +40,7 @@ test("in phase write the index is neither rebuilt nor judged by one of the two b
 });
 
 test("it is in phase read, and after the move", async (t) => {
-  const data = newData();
-  const core = await startCore(data, "none");
-  t.after(() => core.repositories.close());
-  await core.go("read");
+  const { data, core } = await moving(t);
   await pushImage(core.repositories, "app", ["v1"], { layers: ["one"] });
   assert.equal((await rebuildIndex(pairOf(data, data.old), { clock: testClock })).withoutBytes, 0);
   await core.go("write");
@@ -47,10 +50,7 @@ test("it is in phase read, and after the move", async (t) => {
 });
 
 test("nothing is copied into a pair whose blobs lie in two stores", async (t) => {
-  const data = newData();
-  const core = await startCore(data, "none");
-  t.after(() => core.repositories.close());
-  await core.go("read");
+  const { data, core } = await moving(t);
   await core.go("write");
   await pushImage(core.repositories, "app", ["v1"], { layers: ["one"] });
   const source = backendOf(5);
