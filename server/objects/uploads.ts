@@ -187,7 +187,7 @@ export class ObjectUploads {
   }
 
   #assertIdle(uploadId: string, usedMs: number, ifIdleMs: number): void {
-    if (this.#clock.now() - usedMs < ifIdleMs) throw uploadBusy(uploadId, ifIdleMs);
+    if (this.#idleMs(usedMs) < ifIdleMs) throw uploadBusy(uploadId, ifIdleMs);
   }
 
   /** Another replica's clock may be ahead of this one's. */

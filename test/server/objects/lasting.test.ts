@@ -1,6 +1,7 @@
 /** Uploads that are ending, or cannot end, as those see them who list, look at, expire and sweep. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Clock } from "../../../proto/clock.ts";
 import { OutriggerError } from "../../../proto/errors.ts";
 import { Uploads } from "../../../server/uploads.ts";
 import type { FakeRequest } from "../../helpers/fake-objects.ts";
@@ -198,6 +199,22 @@ describe("an abort of an upload that is idle", () => {
     await host.abort("a", TTL_MS, call);
     assert.deepEqual(rig.left(), []);
   });
+});
+
+it("an abort that asks nothing of an upload's age ends it, by a replica whose clock is behind too", async () => {
+  const rig = new ObjectsRig();
+  const upload = await rig.replica().driver.open("u", { create: true, key: "k" }, call);
+  await writeAll(upload, DATA);
+  await upload.flush();
+  await upload.close();
+  const { clock } = rig;
+  const behind: Clock = {
+    now: () => clock.now() - 2_000,
+    monotonic: () => clock.monotonic(),
+    after: (ms, run) => clock.after(ms, run),
+  };
+  await rig.replica({}, { clock: behind }).driver.abort("u", call);
+  assert.deepEqual(rig.left(), []);
 });
 
 describe("a backend that is full", () => {
