@@ -203,6 +203,7 @@ class Run {
       ...(step.size === "none" ? {} : { size: bytes.length + (step.size === "wrong" ? 1 : 0) }),
     };
     this.#gone(slot, stream);
+    await this.#compareKey(step.key, "blob.append.11");
     await session.send({ commit: sent });
     const committing = session.until("committed").then(async (answer) => {
       await session.rest();
@@ -225,7 +226,10 @@ class Run {
       return;
     }
     const rule = same ? "blob.append.13" : this.#ruleOfBytes(upload);
-    const { info, digest } = await answered(rule, `a commit of ${bytes.length} bytes`, committing);
+    const { info, digest } = await answered(rule, `a commit of ${bytes.length} bytes`, committing).catch((error) => {
+      if (!(error instanceof Difference) || !isTaken(error.cause)) throw error;
+      throw new Difference("blob.append.14", error.message, { cause: error.cause });
+    });
     this.#end(upload, "committed");
     if (digest !== sha256(bytes)) throw new Difference(rule, `a commit was answered with digest ${digest}`);
     if (same && info?.etag !== there?.etag) {
@@ -350,7 +354,7 @@ async function answered<Value>(rule: string, what: string, call: Promise<Value>)
   try {
     return await call;
   } catch (error) {
-    if (isAnswer(error)) throw new Difference(rule, `${what}: ${error.message}`);
+    if (isAnswer(error)) throw new Difference(rule, `${what}: ${error.message}`, { cause: error });
     throw error;
   }
 }
@@ -365,6 +369,11 @@ async function refused(rule: string, what: string, call: Promise<unknown>, ...du
     throw new Difference(rule, `${what} was due ${due.join(" or ")}: ${error.message}`);
   }
   throw new Difference(rule, `${what} was due ${due.join(" or ")}, and was accepted`);
+}
+
+/** The driver sees other content under the key than the model. */
+function isTaken(cause: unknown): boolean {
+  return cause instanceof Fault && cause.reason === "KEY_EXISTS";
 }
 
 /** Silence is one, too: the driver is there, and owes this. Its connection's end is none. */

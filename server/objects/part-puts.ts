@@ -47,8 +47,8 @@ export class PartPuts {
   }
 
   async put(number: number, data: readonly Uint8Array[]): Promise<void> {
-    await this.#with.saver.reserved(number);
     const { name, ref } = await this.#begin();
+    await this.#with.saver.reserved(number);
     this.known.set(number, await this.#with.store.parts.put(name, ref, number, data, untimed));
   }
 

@@ -66,9 +66,13 @@ export class StateSaver {
     return number;
   }
 
-  /** Resolves once the state says that the number may be used, or the upload has failed. */
+  /**
+   * Resolves once the state says that the number may be used and where its part goes, or the upload has failed: what a
+   * killed process has put is found by whoever goes on.
+   */
   async reserved(number: number): Promise<void> {
-    while (number > this.state.reservedTo && !this.#stopped) await this.save();
+    const isSaid = () => number <= this.state.reservedTo && this.state.assembly?.ref === this.assembly?.ref;
+    while (!isSaid() && !this.#stopped) await this.save();
   }
 
   /** Saves when so much could be told. */

@@ -211,6 +211,8 @@ export class UploadWriter implements MemoryUser {
     try {
       const tails = this.#tails.map(({ tail }) => tail);
       await this.#puts.put(number, await readTails(store, tails));
+    } catch (error) {
+      return await this.#lost(error);
     } finally {
       memory.release(bytes);
     }
@@ -294,7 +296,7 @@ export class UploadWriter implements MemoryUser {
     const endBytes = this.#receivedBytes;
     const tails = this.#tails.map(({ tail }) => tail);
     const name = `${this.#tailName(startBytes, endBytes)}-merged`;
-    await this.#puts.mergeTails(name, tails, endBytes - startBytes);
+    await this.#puts.mergeTails(name, tails, endBytes - startBytes).catch((error) => this.#lost(error));
     const hash = this.hash?.save();
     this.#saver.add({ what: { tail: name, merged: true }, startBytes, endBytes, hash }).done = true;
     this.#tails = [{ tail: { name, startBytes, endBytes }, written: Promise.resolve() }];
@@ -325,6 +327,13 @@ export class UploadWriter implements MemoryUser {
     }
   }
 
+  /** Bytes that are gone were mostly taken away by whoever has the upload now: the state tells it. */
+  async #lost(error: unknown): Promise<never> {
+    if (hasReason(error, "KEY_NOT_FOUND", "UPLOAD_NOT_FOUND")) await this.#saver.save();
+    this.assertUsable();
+    throw error;
+  }
+
   #takeNumber(): number {
     try {
       return this.#saver.takeNumber();
@@ -348,6 +357,7 @@ export class UploadWriter implements MemoryUser {
 
   #track(work: Promise<void>): void {
     const tracked: Promise<void> = work
+      .catch((error) => this.#lost(error))
       .catch((error) => this.fail(error))
       .finally(() => {
         this.#inFlight.delete(tracked);

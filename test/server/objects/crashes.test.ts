@@ -61,6 +61,8 @@ async function survive(
   assert.deepEqual(rig.content("k"), data);
   const list = async () => (await other.driver.listUploads({ startAfter: "", limit: 10 }, call)).items;
   assert.deepEqual(await list(), [], "an upload is left");
+  const orphans = [...rig.backend.assemblies.values()].filter(({ parts }) => parts.size > 0);
+  assert.deepEqual(orphans, [], "parts are left for the sweep, a day later");
   rig.clock.pass(3 * DAY_MS);
   // As the host does, to expire them.
   assert.deepEqual(await list(), [], "an upload is left");

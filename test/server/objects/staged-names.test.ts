@@ -34,18 +34,24 @@ function asBefore(rig: ObjectsRig): void {
 describe("bytes that are staged", () => {
   it("stay when an older stream takes away what it began", async () => {
     const rig = new ObjectsRig({ direct: false });
-    const first = await rig.replica().driver.open("u", { create: true, sender: "a", attempt: 1 }, call);
-    // One part: it is there, and no state names it yet.
+    let saves = 0;
+    let goOn = () => {};
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const { driver } = rig.replica({
+      fault: ({ operation, name }) => (operation === "put" && name === stateName("u") && ++saves > 1 ? held : "pass"),
+    });
+    const first = await driver.open("u", { create: true, sender: "a", attempt: 1 }, call);
     await writeAll(first, bytes(PART + 1, 9));
-    while (![...rig.backend.assemblies.values()].some(({ parts }) => parts.size > 0)) {
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    while (rig.backend.assemblies.size === 0 || saves < 2) await new Promise((resolve) => setImmediate(resolve));
     assert.equal(stateOf(rig).assembly, undefined);
     const second = await rig.replica().driver.open("u", { create: false, sender: "b", attempt: 1 }, call);
     assert.equal(second.persistedBytes, 0);
     await writeAll(second, data);
     await second.flush();
     assert.equal(second.persistedBytes, data.length);
+    goOn();
     await failsWith(first.flush(), "UPLOAD_FENCED");
     await first.close();
     await commit(second, "k", data);
