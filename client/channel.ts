@@ -477,13 +477,13 @@ export class StoreChannel {
     const deadlineMs = 2_000;
     const service = kind === "blob" ? "outrigger.blob.v1.BlobService" : "outrigger.meta.v1.MetaService";
     const serving = await transport.health?.(service, { metadata: {}, deadlineMs, signal });
-    if (serving === true) return;
     if (serving === false)
       throw new OutriggerError(
         "BACKEND_DOWN",
         `the driver at ${this.address} says that its ${kind} store is not usable`,
       );
-    // No health service: Version is answered at once by every driver that lives.
+    // Answered at once by every driver that lives, and with its contract: by that a core that nobody asks for anything
+    // notices that another store is there now.
     const sentMs = clock.now();
     try {
       const answer = await timedUnary(transport, clock, "handshake.Version", {}, { metadata: {}, deadlineMs, signal });

@@ -106,9 +106,10 @@ describe("a driver is accepted or refused", () => {
     const b = await bench();
     b.transport.answers["blob.GetUpload"] = async () => {
       await new Promise<void>((resolve) => b.clock.after(8_000, resolve));
+      // It was stamped half-way.
+      b.transport.driverSkewMs = -4_000;
       return upload(1);
     };
-    b.transport.driverSkewMs = -4_000;
     const done = b.blobs.getUpload("u");
     await b.clock.until(done);
     assert.equal(b.channel.health().ready, true);
@@ -379,6 +380,19 @@ describe("the breaker", () => {
     assert.equal(b.transport.count("handshake.Version"), asked + 1);
     b.transport.answers["blob.GetUpload"] = () => upload(1);
     assert.equal((await b.blobs.getUpload("u"))?.persistedBytes, 1);
+  });
+
+  it("an idle core notices that another store is there", async () => {
+    const b = await bench();
+    b.transport.contract = "c2";
+    b.transport.describes = { blobId: "11111111-0000-4000-8000-000000000000" };
+    await b.clock.advance(3_500);
+    assert.equal(b.channel.health().ready, false);
+    assert.equal(b.channel.health().reason, "WRONG_STORE");
+    b.transport.contract = "c1";
+    b.transport.describes = {};
+    await b.clock.advance(10_000);
+    assert.equal(b.channel.health().ready, true);
   });
 
   it("an idle core notices within 10 s that nobody is there, and that somebody is again", async () => {
