@@ -33,6 +33,19 @@ describe("what the dynamodb driver asks of DynamoDB", { skip: missing("dynamodb-
     return counts;
   }
 
+  it("never with a key that is longer than DynamoDB's own", async () => {
+    const { meta } = await newStore(scope, faults.address);
+    await meta.write([put(`${"a".repeat(1023)}b`)], call());
+    const sizes: unknown[] = [];
+    for (const length of [1024, 1500, 4000]) {
+      const { items } = await meta.list({ prefix: "", startAfter: "a".repeat(length), limit: 10 }, call());
+      assert.equal(items.length, 1);
+      sizes.push(faults.seen.at(-1)?.headers["content-length"]);
+    }
+    assert.ok(Number(sizes[0]) > 1024);
+    assert.equal(new Set(sizes).size, 1, `requests of ${sizes} bytes`);
+  });
+
   it("for each call", async () => {
     const { meta } = await newStore(scope, faults.address);
     const [etag = ""] = await meta.write([put("a"), put("b")], call());
