@@ -27,6 +27,16 @@ export class Cleaning {
     }
   }
 
+  /** What became one object by an attempt whose process may have been killed before it took the last of the parts away. */
+  async parts({ assembly }: UploadState): Promise<void> {
+    if (assembly === undefined) return;
+    try {
+      await this.#store.parts.abandon(assembly.name, assembly.ref, untimed);
+    } catch (err) {
+      this.#log.warn({ err, name: assembly.name }, "parts that are not needed any more could not be taken away");
+    }
+  }
+
   /** The parts are the blob by now, or the key held it already. */
   async afterCommit(held: HeldState): Promise<void> {
     const { state, uploadId } = held;

@@ -95,7 +95,7 @@ export class Commits {
           throw new OutriggerError("BACKEND_DOWN", "the commit's outcome is not known yet", { cause: error });
         }
         if (!conditionLost(error) && !hasReason(error, "UPLOAD_NOT_FOUND", "KEY_NOT_FOUND")) throw error;
-        const there = await this.placed(state);
+        const there = await this.#placed(state);
         if (there !== undefined) return there;
         if (conditionLost(error)) throw error;
         throw new OutriggerError("UPLOAD_NOT_FOUND", "the upload's bytes were taken away from the backend", {
@@ -146,6 +146,7 @@ export class Commits {
       if (!hasReason(error, "UPLOAD_NOT_FOUND")) throw error;
       const facts = await this.#store.head(name, how.signal);
       if (facts?.sizeBytes !== ending.sizeBytes) throw error;
+      await this.#cleaning.parts(state);
       return facts;
     }
   }
@@ -185,8 +186,14 @@ export class Commits {
     return found;
   }
 
-  /** Whether the key holds already what the state says, by an earlier attempt. */
-  async placed(state: UploadState): Promise<ObjectFacts | undefined> {
+  /** Whether the key holds already what the state says, by an earlier attempt; then nothing of its parts stays. */
+  async #placed(state: UploadState): Promise<ObjectFacts | undefined> {
+    const there = await this.#there(state);
+    if (there !== undefined) await this.#cleaning.parts(state);
+    return there;
+  }
+
+  async #there(state: UploadState): Promise<ObjectFacts | undefined> {
     const { assembly } = state;
     const { key, digest } = targetOf(state);
     const { sizeBytes, sinceMs } = endingOf(state);
@@ -307,7 +314,7 @@ export class Commits {
       // What its own process sent in time may be on its way still.
       const waitMs = (notAfterMs ?? 0) + IN_FLIGHT_MS - this.#clock.now();
       if (late && waitMs > 0) await sleep(this.#clock, waitMs);
-      if (!late || (await this.placed(state)) === undefined) return this.reopen(held);
+      if (!late || (await this.#placed(state)) === undefined) return this.reopen(held);
     }
     await this.end(held);
   }

@@ -42,6 +42,8 @@ interface Assembly {
   readonly name: string;
   readonly begunMs: number;
   readonly parts: Map<number, Buffer>;
+  /** It is put together, and its parts were not taken away yet. */
+  done?: boolean;
 }
 
 export class FakeBackend {
@@ -71,6 +73,8 @@ export interface FakeOptions {
   readonly mostParts?: number;
   /** Objects tell their digests. Default true. */
   readonly digests?: boolean;
+  /** As where parts are objects: they are taken away by a request of its own, once they are put together. Default false. */
+  readonly partsStay?: boolean;
   readonly fault?: (request: FakeRequest) => FakeFault;
 }
 
@@ -82,7 +86,14 @@ export interface FakeStore extends ObjectStore {
 }
 
 export function fakeObjects(backend: FakeBackend, options: FakeOptions = {}): FakeStore {
-  const { direct = true, leastPartBytes = 1, mostParts = 10_000, digests = true, fault = () => "pass" } = options;
+  const {
+    direct = true,
+    leastPartBytes = 1,
+    mostParts = 10_000,
+    digests = true,
+    partsStay = false,
+    fault = () => "pass",
+  } = options;
   const { objects, assemblies } = backend;
   const seen: FakeRequest[] = [];
   let dead = false;
@@ -206,13 +217,18 @@ export function fakeObjects(backend: FakeBackend, options: FakeOptions = {}): Fa
         }),
       list: (name, ref) =>
         request("parts", name, () =>
-          [...(assemblies.get(ref)?.parts ?? [])]
+          [...((assemblies.get(ref)?.done ? undefined : assemblies.get(ref)?.parts) ?? [])]
             .sort(([a], [b]) => a - b)
             .map(([number, bytes]) => partOf(number, bytes)),
         ),
       complete: (name, ref, parts, { condition }, how) =>
         changing("complete", name, how, () => {
-          const { parts: there } = assembly(name, ref);
+          const found = assembly(name, ref);
+          const { parts: there } = found;
+          if (found.done) {
+            drop(name, ref);
+            throw new OutriggerError("UPLOAD_NOT_FOUND", `${name} was completed before`);
+          }
           assertCondition(name, objects.get(name), condition);
           const data = parts.map((part, index) => {
             const bytes = there.get(part.number);
@@ -225,8 +241,12 @@ export function fakeObjects(backend: FakeBackend, options: FakeOptions = {}): Fa
             }
             return bytes;
           });
-          drop(name, ref);
+          if (partsStay) found.done = true;
+          else drop(name, ref);
           return store(name, Buffer.concat(data), condition, undefined);
+        }).then(async (facts) => {
+          if (partsStay) await changing("clean", name, how, () => drop(name, ref));
+          return facts;
         }),
       abandon: (name, ref, how) =>
         changing("abandon", name, how, () => {

@@ -81,17 +81,25 @@ async function quiet(replica: Replica): Promise<void> {
   }
 }
 
-const cases = [
+const cases: readonly {
+  readonly name: string;
+  readonly size: number;
+  readonly direct: boolean;
+  readonly key: string | undefined;
+  readonly partsStay?: boolean;
+}[] = [
   { name: "a few bytes", size: 61, direct: true, key: "k" },
   { name: "parts under their key", size: 5 * PART + 33, direct: true, key: "k" },
   { name: "parts that are copied", size: 5 * PART + 33, direct: true, key: undefined },
   { name: "parts of a backend that always stages", size: 4 * PART, direct: false, key: "k" },
-] as const;
+  { name: "parts that are objects, under their key", size: 5 * PART + 33, direct: true, key: "k", partsStay: true },
+  { name: "parts that are objects, copied", size: 5 * PART + 33, direct: true, key: undefined, partsStay: true },
+];
 
 for (const digests of [true, false]) {
-  for (const { name, size, direct, key } of cases) {
+  for (const { name, size, direct, key, partsStay = false } of cases) {
     describe(`${name}, ${digests ? "with" : "without"} digests told by the backend`, () => {
-      const options = { direct, digests };
+      const options = { direct, digests, partsStay };
       const data = bytes(size);
 
       it("survives the death of the driver after each request, and before it had its effect", async () => {
