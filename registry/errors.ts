@@ -21,7 +21,10 @@ export const ociErrors = {
   MANIFEST_UNKNOWN: { status: 404, meaning: "The manifest is not in this repository." },
   NAME_INVALID: { status: 400, meaning: "The repository name is malformed." },
   NAME_UNKNOWN: { status: 404, meaning: "There is no such repository." },
-  SIZE_INVALID: { status: 400, meaning: "The length is not that of the bytes." },
+  SIZE_INVALID: {
+    status: 400,
+    meaning: "The length is not that of the bytes; as 413: a blob has more bytes than the storage takes.",
+  },
   TAG_INVALID: { status: 400, meaning: "The tag is malformed." },
   RANGE_INVALID: { status: 416, meaning: "The range does not fit what is there." },
   PAGINATION_NUMBER_INVALID: { status: 400, meaning: "The page size is not a number in its range." },

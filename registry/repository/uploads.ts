@@ -193,6 +193,8 @@ async function append(
   context: RequestContext,
 ): Promise<AppendResult> {
   const endBytes = body.sizeBytes === undefined ? undefined : body.offsetBytes + body.sizeBytes;
+  const { maxBlobBytes } = store.facts.limits;
+  if (endBytes !== undefined && endBytes > maxBlobBytes) throw tooLarge(maxBlobBytes);
   try {
     return await store.append(
       {
@@ -201,7 +203,7 @@ async function append(
         create: session.offsetBytes === 0 && body.offsetBytes === 0,
         algorithm,
         offsetBytes: body.offsetBytes,
-        body: body.bytes,
+        body: endBytes === undefined ? upTo(maxBlobBytes, body) : body.bytes,
         ...(commitDigest === undefined
           ? {}
           : {
@@ -226,6 +228,16 @@ async function append(
   }
 }
 
+/** A body whose length is not told. @throws SIZE_INVALID (413) */
+async function* upTo(maxBlobBytes: number, { offsetBytes, bytes }: Body): AsyncGenerator<Uint8Array, void> {
+  let endBytes = offsetBytes;
+  for await (const piece of bytes) {
+    endBytes += piece.length;
+    if (endBytes > maxBlobBytes) throw tooLarge(maxBlobBytes);
+    yield piece;
+  }
+}
+
 /** The driver's answer as the client must hear it; other errors as they are. */
 function explained(session: UploadSession, body: Body, error: unknown): unknown {
   if (hasReason(error, "UPLOAD_NOT_FOUND", "UPLOAD_LOST")) {
@@ -239,6 +251,14 @@ function explained(session: UploadSession, body: Body, error: unknown): unknown 
     return new RegistryError("SIZE_INVALID", "the upload does not have the size that the request says", {
       cause: error,
     });
+  }
+  // The chunks are right: what is refused is one more of them.
+  if (hasReason(error, "INVALID_FIELD") && error.metadata["field"] === "chunk.data") {
+    return new RegistryError(
+      "SIZE_INVALID",
+      "the storage takes no more bytes of this upload: send the blob in one request that tells its length",
+      { status: 413, cause: error },
+    );
   }
   if (hasReason(error, "UPLOAD_FENCED")) {
     return new RegistryError("BLOB_UPLOAD_INVALID", "a newer request has taken this upload over, or ended it", {
@@ -273,6 +293,13 @@ function storeOf(core: Core, session: UploadSession): BlobStore {
 
 function assertNotCancelled(marker: MetaItem | undefined): void {
   if (marker !== undefined) throw new RegistryError("BLOB_UPLOAD_UNKNOWN", "the upload was cancelled");
+}
+
+function tooLarge(maxBlobBytes: number): RegistryError {
+  return new RegistryError("SIZE_INVALID", `a blob has at most ${maxBlobBytes} bytes in this registry's storage`, {
+    status: 413,
+    detail: { limit: maxBlobBytes },
+  });
 }
 
 function notThisDigest(digest: string, cause: unknown): RegistryError {

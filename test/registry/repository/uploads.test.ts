@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { OutriggerError } from "../../../proto/errors.ts";
+import { invalidField } from "../../../proto/keys.ts";
 import * as keys from "../../../registry/repository/keys.ts";
 import { FakeBackend } from "../../helpers/fake-stores.ts";
 import { brokenRules } from "./integrity.ts";
@@ -64,6 +65,37 @@ test("a size that is not the bytes' is SIZE_INVALID", async () => {
   await assert.rejects(core.finishUpload(session, digestOf("abc"), short, context()), {
     code: "SIZE_INVALID",
     status: 400,
+  });
+});
+
+test("more bytes than the storage takes are 413, whether their length is told, and nothing that was acknowledged is lost", async () => {
+  const backend = new FakeBackend();
+  backend.blobFacts = { ...backend.blobFacts, limits: { ...backend.blobFacts.limits, maxBlobBytes: 5 } };
+  const { repositories: core, stores } = await startCore({ backend });
+  const tooLarge = { code: "SIZE_INVALID", status: 413, detail: { limit: 5 } };
+  const one = await core.appendUpload(core.startUpload("app", "sha256"), chunk(0, "abc"), context());
+  stores.takeCalls();
+  await assert.rejects(core.appendUpload(one, { ...chunk(3, "def"), sizeBytes: 3 }, context()), tooLarge);
+  assert.deepEqual(stores.takeCalls(), [], "what is known beforehand is not begun");
+  await assert.rejects(core.appendUpload(one, chunk(3, "de", "f"), context()), tooLarge);
+  await assert.rejects(core.finishUpload(one, digestOf("abcdef"), chunk(3, "def"), context()), tooLarge);
+  const { offsetBytes } = await core.uploadProgress(one, context());
+  assert.ok(offsetBytes === 3 || offsetBytes === 5, `${offsetBytes}`);
+  await core.finishUpload(one, digestOf("abcde"), chunk(offsetBytes, "abcde".slice(offsetBytes)), context());
+  assert.equal(await readAll(await core.readBlob("app", digestOf("abcde"), undefined, context())), "abcde");
+});
+
+test("a storage that takes no more bytes of an upload says so by 413", async () => {
+  const { repositories: core } = await startCore({
+    hooks: {
+      before({ method }) {
+        if (method === "blob.append") throw invalidField("chunk.data", "the upload has used all of its parts");
+      },
+    },
+  });
+  await assert.rejects(core.appendUpload(core.startUpload("app", "sha256"), chunk(0, "abc"), context()), {
+    code: "SIZE_INVALID",
+    status: 413,
   });
 });
 
