@@ -45,7 +45,7 @@ export function createReadiness(options: {
       if (!options.serving()) return { ready: false, problem: "the stores were not reached yet", stores };
       // Back is back: only going away needs three looks.
       if (misses >= MISSES && needed().every((store) => store.ready)) misses = 0;
-      return misses >= MISSES ? { ready: false, problem: "a store does not answer", stores } : { ready: true, stores };
+      return misses >= MISSES ? { ready: false, problem: "a store is not usable", stores } : { ready: true, stores };
     },
     start: look,
     stop: () => cancel(),
