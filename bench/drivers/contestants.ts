@@ -1,19 +1,35 @@
 /** Each driver with a server of its own, and the floor on the same server. */
 import { join } from "node:path";
+import { pino } from "pino";
+import { connect } from "../../client/index.ts";
 import { azureStore, startAzure } from "../../test/drivers/azure/azure.ts";
 import { account, accountKey, startAzurite } from "../../test/drivers/azure/azurite.ts";
+import { newFile, startBolt } from "../../test/drivers/bolt/bolt.ts";
+import { filesystemMember } from "../../test/drivers/composed/members.ts";
+import { ComposedProcess } from "../../test/drivers/composed/process.ts";
 import { initialise as initialiseDynamodb, newTable, startDynamodb } from "../../test/drivers/dynamodb/dynamodb.ts";
 import { startDynamodbLocal } from "../../test/drivers/dynamodb/dynamodb-local.ts";
 import { startConditions } from "../../test/drivers/gcs/conditions.ts";
 import { BUCKET, flagsFor, initialise as initialiseGcs, startGcs, startServer } from "../../test/drivers/gcs/gcs.ts";
 import { initialise as initialiseLmdb, startLmdb } from "../../test/drivers/lmdb/lmdb.ts";
+import { bucketStore, startOpendal } from "../../test/drivers/opendal/opendal.ts";
 import { initialise as initialiseRedis, RedisServer, startRedisDriver } from "../../test/drivers/redis/redis.ts";
 import { s3Store, startS3 } from "../../test/drivers/s3/s3.ts";
+import { initialiseRoot, startDriver } from "../../test/helpers/outrigger.ts";
 import type { Scope } from "../../test/helpers/processes.ts";
 import { accessKey, secretKey, startS3Server } from "../../test/helpers/s3-server.ts";
 import { tempFolder } from "../../test/helpers/temp.ts";
-import { azureFloor, dynamodbFloor, gcsFloor, lmdbFloor, redisFloor, s3Floor } from "./floors.ts";
-import type { BlobWork, MetaWork } from "./work.ts";
+import {
+  azureFloor,
+  dynamodbFloor,
+  filesFloor,
+  gcsFloor,
+  lmdbFloor,
+  memoryFloor,
+  redisFloor,
+  s3Floor,
+} from "./floors.ts";
+import { type BlobWork, blobThrough, type MetaWork, metaThrough } from "./work.ts";
 
 export type Floor =
   | { readonly kind: "meta"; readonly what: string; readonly work: MetaWork }
@@ -24,7 +40,125 @@ export interface Contestant {
   start(scope: Scope): Promise<{ readonly driver: string; readonly floor: Floor }>;
 }
 
+/** What another driver does alone, over the protocol too. */
+async function through(scope: Scope, { blobs, meta }: { readonly blobs?: string; readonly meta?: string }) {
+  const other = async () => (await startDriver(scope, { driver: "memory" })).address;
+  const stores = connect(
+    { blobs: { address: blobs ?? (await other()) }, meta: { address: meta ?? (await other()) } },
+    { log: pino({ level: "silent" }) },
+  );
+  scope.defer(() => stores.close());
+  await stores.ready();
+  return stores;
+}
+
+async function composed(scope: Scope, driver: string, flags: readonly string[]): Promise<string> {
+  return (await (await new ComposedProcess(scope, driver, flags).initialise()).start()).address;
+}
+
+/** From the fewest parts to the most. */
 export const contestants: Readonly<Record<string, Contestant>> = {
+  memory: {
+    async start(scope) {
+      return {
+        driver: (await startDriver(scope, { driver: "memory" })).address,
+        floor: {
+          kind: "blob",
+          what: "a Map in this process, so that the protocol is all that is seen",
+          work: memoryFloor(),
+        },
+      };
+    },
+  },
+  filesystem: {
+    async start(scope) {
+      const root = tempFolder(scope, "root");
+      await initialiseRoot(root);
+      return {
+        driver: (await startDriver(scope, { root })).address,
+        floor: {
+          kind: "blob",
+          what: "node:fs in this process: a file written, synced, renamed to its name, its folder synced",
+          work: filesFloor(tempFolder(scope, "files")),
+        },
+      };
+    },
+  },
+  bolt: {
+    async start(scope) {
+      const { address } = await startBolt(scope, await newFile(scope));
+      const memory = await startDriver(scope, { driver: "memory" });
+      return {
+        driver: address,
+        floor: {
+          kind: "meta",
+          what: "the memory driver, over the protocol too: it syncs nothing",
+          work: metaThrough(await through(scope, { meta: memory.address })),
+        },
+      };
+    },
+  },
+  opendal: {
+    async start(scope) {
+      const store = await bucketStore(scope);
+      const { address } = await startOpendal(scope, store);
+      return {
+        driver: address,
+        floor: {
+          kind: "blob",
+          what: "@aws-sdk/client-s3 on the same versitygw, 4 parts of 8 MiB at once",
+          work: await s3Floor({
+            endpoint: store.endpoint,
+            bucket: store.bucket,
+            accessKeyId: store.env["OUTRIGGER_OPTION_ACCESS_KEY_ID"] ?? "",
+            secretAccessKey: store.env["OUTRIGGER_OPTION_SECRET_ACCESS_KEY"] ?? "",
+          }),
+        },
+      };
+    },
+  },
+  mirror: {
+    async start(scope) {
+      const [primary, secondary] = [await filesystemMember(scope), await filesystemMember(scope)];
+      return {
+        driver: await composed(scope, "mirror", ["--primary", primary.address, "--secondary", secondary.address]),
+        floor: {
+          kind: "blob",
+          what: "one filesystem driver without the mirror",
+          work: blobThrough(await through(scope, { blobs: (await filesystemMember(scope)).address })),
+        },
+      };
+    },
+  },
+  shard: {
+    async start(scope) {
+      const [a, b] = [await filesystemMember(scope), await filesystemMember(scope)];
+      return {
+        driver: await composed(scope, "shard", ["--shards", `a=${a.address},b=${b.address}`]),
+        floor: {
+          kind: "blob",
+          what: "one shard, a filesystem driver, by itself",
+          work: blobThrough(await through(scope, { blobs: (await filesystemMember(scope)).address })),
+        },
+      };
+    },
+  },
+  cache: {
+    async start(scope) {
+      const server = await startS3Server(scope);
+      const [slow, alone] = [await s3Store(server), await s3Store(server)];
+      const s3 = await startS3(scope, slow);
+      const fast = await filesystemMember(scope);
+      return {
+        driver: await composed(scope, "cache", ["--slow", s3.address, "--fast", fast.address]),
+        floor: {
+          kind: "blob",
+          what: "the slow store, an s3 driver on a versitygw, without the folder before it",
+          work: blobThrough(await through(scope, { blobs: (await startS3(scope, alone)).address })),
+        },
+      };
+    },
+  },
   azure: {
     async start(scope) {
       const azurite = await startAzurite(scope);

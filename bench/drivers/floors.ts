@@ -1,5 +1,8 @@
-/** The same work by each vendor's SDK alone: one process, no driver, no protocol, the SDK's own defaults. */
+/** The same work without driver and protocol, in one process: by each vendor's SDK with its own defaults, by node:fs. */
+import { createReadStream } from "node:fs";
+import { mkdir, open, rename, stat } from "node:fs/promises";
 import { Agent } from "node:http";
+import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { sdkOf } from "./sdk.ts";
 import { type BlobWork, largePieces, type MetaWork } from "./work.ts";
@@ -35,6 +38,42 @@ async function inParts<Answer>(
   }
   if (held > 0) await cut();
   return Promise.all(answers);
+}
+
+export function memoryFloor(): BlobWork {
+  const blobs = new Map<string, readonly Uint8Array[]>();
+  return {
+    stat: async (key) => blobs.get(key)?.length,
+    put: async (key, data) => blobs.set(key, [Buffer.from(data)]),
+    read: async (key) => blobs.get(key),
+    upload: async (key, sizeBytes) => blobs.set(key, [...largePieces(sizeBytes)]),
+  };
+}
+
+/** As durable as a driver that claims DURABLE. */
+export function filesFloor(folder: string): BlobWork {
+  let count = 0;
+  async function write(key: string, pieces: Iterable<Uint8Array>): Promise<void> {
+    const path = join(folder, key);
+    const aside = join(folder, `aside-${count++}`);
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(aside, "wx");
+    try {
+      for (const piece of pieces) await file.write(piece);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(aside, path);
+    const holder = await open(dirname(path));
+    await holder.sync().finally(() => holder.close());
+  }
+  return {
+    stat: (key) => stat(join(folder, key)),
+    put: (key, data) => write(key, [data]),
+    read: (key) => drain(createReadStream(join(folder, key), { highWaterMark: MIB })),
+    upload: (key, sizeBytes) => write(key, largePieces(sizeBytes)),
+  };
 }
 
 interface S3Sdk {

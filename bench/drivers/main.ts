@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- drivers [NAME…] [--quick] [--write]`: each driver against its server, beside the same work done with
- * the vendor's SDK alone (the floor), in one run. `--write` puts the tables into docs/reference/bench-drivers.md.
+ * `npm run bench -- drivers [NAME…] [--quick] [--write]`: each driver against its server, beside the same work done
+ * without it (the floor: the vendor's SDK alone), in one run. `--write` puts the tables into docs/reference/bench-drivers.md.
  */
 import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
@@ -88,7 +88,7 @@ export async function benchDrivers(args: readonly string[]): Promise<void> {
     const page = fileURLToPath(new URL("../../docs/reference/bench-drivers.md", import.meta.url));
     writeFileSync(
       page,
-      `# Figures of the drivers\n\nWritten by \`npm run bench -- drivers --write\`. "Alone" is the same work done by the vendor's SDK in one process, without\ndriver and protocol. The machine is small and noisy: read the differences and ratios, not the rates.\n\n${report}\n`,
+      `# Figures of the drivers\n\nWritten by \`npm run bench -- drivers --write\`. "Alone" is the same work without the driver, mostly by the vendor's SDK in\none process; each section says by what. The machine is small and noisy: read the differences and ratios, not the rates.\n\n${report}\n`,
     );
   }
 }

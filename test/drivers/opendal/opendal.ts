@@ -57,7 +57,9 @@ export async function folderStore(scope: Scope): Promise<OpendalStore & { readon
 export const memoryStore: OpendalStore = { flags: ["--service", "memory"], env: {} };
 
 /** A bucket of a versitygw of its own. */
-export async function bucketStore(scope: Scope): Promise<OpendalStore> {
+export async function bucketStore(
+  scope: Scope,
+): Promise<OpendalStore & { readonly endpoint: string; readonly bucket: string }> {
   const files = tempFolder(scope, "s3");
   mkdirSync(join(files, "bucket"));
   const address = `127.0.0.1:${await freePort()}`;
@@ -76,6 +78,8 @@ export async function bucketStore(scope: Scope): Promise<OpendalStore> {
     disable_ec2_metadata: "true",
   };
   const store = {
+    endpoint: options.endpoint,
+    bucket: options.bucket,
     flags: ["--service", "s3", ...Object.entries(options).flatMap(([name, value]) => ["--option", `${name}=${value}`])],
     env: { OUTRIGGER_OPTION_ACCESS_KEY_ID: "outrigger", OUTRIGGER_OPTION_SECRET_ACCESS_KEY: secret },
   };
