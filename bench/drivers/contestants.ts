@@ -150,7 +150,7 @@ export const contestants: Readonly<Record<string, Contestant>> = {
       const s3 = await startS3(scope, slow);
       const fast = await filesystemMember(scope);
       return {
-        driver: await composed(scope, "cache", ["--slow", s3.address, "--fast", fast.address]),
+        driver: await composed(scope, "cache", ["--slow", s3.address, "--fast", fast.address, "--max", "4GiB"]),
         floor: {
           kind: "blob",
           what: "the slow store, an s3 driver on a versitygw, without the folder before it",

@@ -88,7 +88,7 @@ export async function benchDrivers(args: readonly string[]): Promise<void> {
     const page = fileURLToPath(new URL("../../docs/reference/bench-drivers.md", import.meta.url));
     writeFileSync(
       page,
-      `# Figures of the drivers\n\nWritten by \`npm run bench -- drivers --write\`. "Alone" is the same work without the driver, mostly by the vendor's SDK in\none process; each section says by what. The machine is small and noisy: read the differences and ratios, not the rates.\n\n${report}\n`,
+      `# Figures of the drivers\n\nWritten by \`npm run bench -- drivers --write\`. "Alone" is the same work without the driver, mostly by the vendor's SDK in\none process; each section says by what. The machine is small and noisy: read the differences and ratios, not the rates.\n\nWhat a driver adds: a hop between two processes, in which every byte is copied by HTTP/2 on both sides, and the digest of\nall that is uploaded. The drivers over object stores compute it in WebAssembly (about 180 MiB a second and core), since\nits state has to be saved for an upload to go on after the driver's death; that is half of their CPU time in an upload.\nWith client, driver and server on the same two cores, they take it from each other.\n\n${report}\n`,
     );
   }
 }

@@ -4,9 +4,9 @@ import { describe, it } from "node:test";
 import { groups } from "../../conformance/groups/index.ts";
 import { verdictCaught, verdictEscapes } from "../../conformance/wrong/verdict.ts";
 import { findWrong, wrongs } from "../../conformance/wrong/wrongs.ts";
-import { newSeed } from "../helpers/random.ts";
 
-const seed = newSeed();
+/** The same each time: by which random steps a wrong driver happens to be caught as well is no news of a change. */
+const seed = Number(process.env["OUTRIGGER_TEST_SEED"] ?? 1);
 const HANGS_MS = 120_000;
 
 describe(`wrong drivers escape without their rules' tests (OUTRIGGER_TEST_SEED=${seed})`, () => {
