@@ -8,7 +8,8 @@ import { missing } from "../../helpers/tools.ts";
 import { call, failsWith, init, type Opened, open, put, remove, soon, texts } from "./in-process.ts";
 import { DURABLE, RedisServer } from "./redis.ts";
 
-const WAITING = ["--timeout", "1s", "--wait-replicas", "1"];
+/** Above what a sync of the replica takes on a busy machine. */
+const WAITING = ["--timeout", "4s", "--wait-replicas", "1"];
 const FLAGS = [...DURABLE, "--repl-diskless-sync-delay", "0"];
 const signal = () => new AbortController().signal;
 
