@@ -5,10 +5,12 @@ import { describe, it, type TestContext } from "node:test";
 import { RemoteUpload } from "../../../client/remote-upload.ts";
 import { connectMember } from "../../../drivers/composed/connect.ts";
 import { KeyLocks } from "../../../drivers/composed/locks.ts";
+import { MirrorBlobs } from "../../../drivers/mirror/blobs.ts";
 import { Copies } from "../../../drivers/mirror/copies.ts";
 import { Journal } from "../../../drivers/mirror/journal.ts";
 import { systemClock } from "../../../proto/clock.ts";
 import { hasReason } from "../../../proto/errors.ts";
+import { until } from "../../helpers/outrigger.ts";
 import { Scope } from "../../helpers/processes.ts";
 import { contentOf, digestOf, push } from "../composed/faults.ts";
 import { host, openContext, Watched } from "../composed/hosted.ts";
@@ -105,6 +107,36 @@ describe("a copy of the mirror", () => {
     await opening;
     await copies.settle(KEY);
     assert.equal(opens(), 2, "once nobody comes back, it is taken over");
+  });
+
+  it("nor from one whose Open waits at the primary", async (t) => {
+    const all = await world(t);
+    const { primary, secondary, journal, copies, clock, ahead } = all;
+    await uncommitted(all);
+    await journal.arm(KEY, clock.now() + 1_000, { uploadId: "u", commitUntilMs: clock.now() + 600_000 });
+    ahead(60_000);
+    let answer = () => {};
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const opens = () => primary.watched.count("open u");
+    const before = opens();
+    primary.watched.before = async (name) => {
+      if (name === "open" && opens() === before + 1) await held;
+    };
+    const parts = { primary: primary.member, secondary: secondary.member, journal, copies, clock };
+    const blobs = new MirrorBlobs(parts as unknown as ConstructorParameters<typeof MirrorBlobs>[0]);
+    const call = { ...openContext, notAfterMs: undefined, assertInTime() {} };
+    const opening = blobs.open("u", { create: false, sender: "pusher", attempt: 2 }, call);
+    await until(
+      async () => opens() === before + 1,
+      5_000,
+      () => "the pusher's Open does not come",
+    );
+    assert.ok((await copies.settle(KEY)) !== undefined);
+    assert.equal(opens(), before + 1, "the pusher's alone");
+    answer();
+    await (await opening).close();
   });
 
   for (const [what, sizeBytes] of [
