@@ -74,6 +74,7 @@ async function main(): Promise<number> {
       for (const { tool, problem } of await bringTools(say)) if (problem !== undefined) say(`no ${tool}: ${problem}`);
     }
     for (const group of inTurn) {
+      if (group.alone) await Promise.all(beside);
       if (abort.signal.aborted) break;
       say(`\n${group.name}`);
       outcomes.push(await runGroup(group, leftovers, say, abort.signal));

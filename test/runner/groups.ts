@@ -18,6 +18,8 @@ export interface Group {
   readonly needsTools: boolean;
   /** Runs beside all others, at the lowest priority: it takes the time in which they wait. */
   readonly beside: boolean;
+  /** Runs when nothing is beside any more. */
+  readonly alone: boolean;
 }
 
 /** A group's folders under test/; what lies in none of them is `unit`. */
@@ -59,6 +61,7 @@ function group(name: string, how: Partial<Group> = {}): Group {
     concurrency: 2,
     needsTools: true,
     beside: false,
+    alone: false,
     ...how,
   };
 }
@@ -78,8 +81,6 @@ export const groups: readonly Group[] = [
   // Guides followed word for word: they install what they name, and mostly wait for the kit.
   group("guides", { timeoutMs: 1_600_000, needsTools: false }),
   group("e2e", { timeoutMs: 600_000 }),
-  // Alone: how long a driver is away between two kills decides what its clients have to bear.
-  group("faults", { timeoutMs: 1_600_000, concurrency: 1 }),
   group("package", { timeoutMs: 600_000, needsTools: false, concurrency: 1 }),
   group("containers", { timeoutMs: 1_200_000, concurrency: 1 }),
   group("simulation", {
@@ -90,6 +91,8 @@ export const groups: readonly Group[] = [
     needsTools: false,
     beside: true,
   }),
+  // Alone: how long a driver is away between two kills decides what its clients have to bear.
+  group("faults", { timeoutMs: 1_600_000, concurrency: 1, alone: true }),
 ];
 
 export function isGroupName(name: string): boolean {
