@@ -5,6 +5,8 @@ export interface Load {
   readonly done: number;
   /** How often one has failed. */
   readonly failed: number;
+  /** Resolves when all actions that are under way now have ended. */
+  turnover(): Promise<void>;
   /** Resolves when every worker has finished what it was at. @throws AggregateError of every action that failed */
   finish(): Promise<void>;
 }
@@ -17,10 +19,13 @@ export function startLoad(workers: number, action: (number: number, worker: numb
   let numbers = 0;
   let done = 0;
   const failures: unknown[] = [];
+  const underWay = new Map<number, Promise<void>>();
   const work = async (_: unknown, worker: number) => {
     while (!stopping && failures.length < 5) {
+      const begun = action(numbers++, worker);
+      underWay.set(worker, begun);
       try {
-        await action(numbers++, worker);
+        await begun;
         done++;
       } catch (error) {
         failures.push(error);
@@ -34,6 +39,9 @@ export function startLoad(workers: number, action: (number: number, worker: numb
     },
     get failed() {
       return failures.length;
+    },
+    async turnover() {
+      await Promise.allSettled(underWay.values());
     },
     async finish() {
       stopping = true;
