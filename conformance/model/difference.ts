@@ -3,8 +3,8 @@
 export class Difference extends Error {
   readonly rule: string;
 
-  constructor(rule: string, message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(rule: string, message: string) {
+    super(message);
     this.name = "Difference";
     this.rule = rule;
   }

@@ -226,10 +226,10 @@ class Run {
       return;
     }
     const rule = same ? "blob.append.13" : this.#ruleOfBytes(upload);
-    const { info, digest } = await answered(rule, `a commit of ${bytes.length} bytes`, committing).catch((error) => {
-      if (!(error instanceof Difference) || !isTaken(error.cause)) throw error;
-      throw new Difference("blob.append.14", error.message, { cause: error.cause });
-    });
+    // Other content than the model has under the key.
+    const ruleOf = (error: Fault | Silence) =>
+      !same && error instanceof Fault && error.reason === "KEY_EXISTS" ? "blob.append.14" : rule;
+    const { info, digest } = await answered(ruleOf, `a commit of ${bytes.length} bytes`, committing);
     this.#end(upload, "committed");
     if (digest !== sha256(bytes)) throw new Difference(rule, `a commit was answered with digest ${digest}`);
     if (same && info?.etag !== there?.etag) {
@@ -350,11 +350,16 @@ class Run {
 }
 
 /** A call that must be answered. @throws Difference where it is refused */
-async function answered<Value>(rule: string, what: string, call: Promise<Value>): Promise<Value> {
+async function answered<Value>(
+  rule: string | ((error: Fault | Silence) => string),
+  what: string,
+  call: Promise<Value>,
+): Promise<Value> {
   try {
     return await call;
   } catch (error) {
-    if (isAnswer(error)) throw new Difference(rule, `${what}: ${error.message}`, { cause: error });
+    if (isAnswer(error))
+      throw new Difference(typeof rule === "string" ? rule : rule(error), `${what}: ${error.message}`);
     throw error;
   }
 }
@@ -369,11 +374,6 @@ async function refused(rule: string, what: string, call: Promise<unknown>, ...du
     throw new Difference(rule, `${what} was due ${due.join(" or ")}: ${error.message}`);
   }
   throw new Difference(rule, `${what} was due ${due.join(" or ")}, and was accepted`);
-}
-
-/** The driver sees other content under the key than the model. */
-function isTaken(cause: unknown): boolean {
-  return cause instanceof Fault && cause.reason === "KEY_EXISTS";
 }
 
 /** Silence is one, too: the driver is there, and owes this. Its connection's end is none. */
