@@ -203,7 +203,7 @@ async function append(
         create: session.offsetBytes === 0 && body.offsetBytes === 0,
         algorithm,
         offsetBytes: body.offsetBytes,
-        body: endBytes === undefined ? upTo(maxBlobBytes, body) : body.bytes,
+        body: endBytes === undefined && Number.isFinite(maxBlobBytes) ? upTo(maxBlobBytes, body) : body.bytes,
         ...(commitDigest === undefined
           ? {}
           : {
