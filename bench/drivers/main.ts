@@ -1,16 +1,13 @@
 /**
  * `npm run bench -- drivers [NAME…] [--quick] [--write]`: each driver against its server, beside the same work done
- * without it (the floor: the vendor's SDK alone), in one run. `--write` puts the tables into docs/reference/bench-drivers.md.
+ * without it (the floor: mostly the vendor's SDK alone), in one run. `--write` puts the tables into docs/reference/bench-drivers.md.
  */
 import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { pino } from "pino";
-import { connect } from "../../client/index.ts";
-import { startDriver } from "../../test/helpers/outrigger.ts";
 import { Scope } from "../../test/helpers/processes.ts";
-import { contestants } from "./contestants.ts";
+import { contestants, through } from "./contestants.ts";
 import type { Figures } from "./measure.ts";
 import {
   type BlobFigures,
@@ -21,8 +18,6 @@ import {
   metaThrough,
   prepare,
 } from "./work.ts";
-
-const log = pino({ level: "silent" });
 
 export async function benchDrivers(args: readonly string[]): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -44,35 +39,23 @@ export async function benchDrivers(args: readonly string[]): Promise<void> {
     try {
       process.stderr.write(`${name}\n`);
       const { driver, floor } = await contestant.start(scope);
-      // A pair is two stores: what is not measured lies in memory.
-      const other = (await startDriver(scope, { driver: "memory" })).address;
-      const stores = connect(
+      const stores = await through(scope, floor.kind === "meta" ? { meta: driver } : { blobs: driver });
+      sections.push(
         floor.kind === "meta"
-          ? { blobs: { address: other }, meta: { address: driver } }
-          : { blobs: { address: driver }, meta: { address: other } },
-        { log },
+          ? metaTable(
+              name,
+              await metaFigures(metaThrough(stores), seconds),
+              await metaFigures(floor.work, seconds),
+              floor.what,
+            )
+          : blobTable(
+              name,
+              await blobFigures(blobThrough(stores), seconds, largeBytes),
+              await blobFigures(floor.work, seconds, largeBytes),
+              floor.what,
+              largeBytes,
+            ),
       );
-      try {
-        await stores.ready();
-        sections.push(
-          floor.kind === "meta"
-            ? metaTable(
-                name,
-                await metaFigures(metaThrough(stores), seconds),
-                await metaFigures(floor.work, seconds),
-                floor.what,
-              )
-            : blobTable(
-                name,
-                await blobFigures(blobThrough(stores), seconds, largeBytes),
-                await blobFigures(floor.work, seconds, largeBytes),
-                floor.what,
-                largeBytes,
-              ),
-        );
-      } finally {
-        await stores.close();
-      }
     } finally {
       await scope.close();
     }
