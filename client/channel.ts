@@ -54,6 +54,8 @@ export interface Call {
   readonly mutates?: boolean;
   /** Default: limits.unaryDeadlineMs. */
   readonly deadlineMs?: number;
+  /** What earlier attempts have left of their common time. */
+  readonly leftMs?: number;
 }
 
 export interface Change {
@@ -286,7 +288,8 @@ export class StoreChannel {
     evenBlocked = false,
   ): Promise<UnaryMethods[Method][1]> {
     const description = this.#admit(evenBlocked);
-    const deadlineMs = call.deadlineMs ?? this.patience.unaryMs;
+    const wholeMs = call.deadlineMs ?? this.patience.unaryMs;
+    const deadlineMs = Math.min(wholeMs, call.leftMs ?? wholeMs);
     const sentMs = this.clock.now();
     const release = this.hold();
     try {
@@ -299,6 +302,8 @@ export class StoreChannel {
       this.note(answer.metadata, sentMs);
       return answer.response;
     } catch (error) {
+      // Cut short by a budget that earlier attempts have used up, it says nothing of the driver.
+      if (deadlineMs < wholeMs && hasReason(error, "TIMED_OUT")) throw error;
       throw await this.failed(error);
     } finally {
       release();
@@ -312,11 +317,18 @@ export class StoreChannel {
     call: Call = {},
     evenBlocked = false,
   ): Promise<UnaryMethods[Method][1]> {
+    let before: unknown;
     return this.retrying(
       method,
-      (leftMs) => {
-        const deadlineMs = Math.min(call.deadlineMs ?? this.patience.unaryMs, leftMs);
-        return this.live.unary(method, request, { ...call, deadlineMs }, evenBlocked);
+      async (leftMs) => {
+        const wholeMs = call.deadlineMs ?? this.patience.unaryMs;
+        try {
+          return await this.live.unary(method, request, { ...call, leftMs }, evenBlocked);
+        } catch (error) {
+          const isCut = leftMs < wholeMs && hasReason(error, "TIMED_OUT");
+          before = isCut ? (before ?? error) : error;
+          throw before;
+        }
       },
       call,
     );

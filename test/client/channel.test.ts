@@ -281,6 +281,20 @@ describe("calls", () => {
     });
   }
 
+  it("a last attempt that is cut short tells why the one before it failed, and opens no breaker", async () => {
+    const b = await bench();
+    const from = b.clock.monotonic();
+    b.transport.answers["blob.GetUpload"] = () => {
+      if (b.clock.monotonic() - from > 8_500) return hang();
+      throw error("BACKEND_DOWN");
+    };
+    const never = b.blobs.getUpload("u");
+    never.catch(() => undefined);
+    await assert.rejects(b.clock.until(never), rejected("BACKEND_DOWN"));
+    b.transport.answers["blob.GetUpload"] = () => upload(5);
+    assert.equal((await b.blobs.getUpload("u"))?.persistedBytes, 5);
+  });
+
   for (const reason of ["KEY_NOT_FOUND", "STORED_CORRUPT", "INTERNAL", "READ_ONLY", "PROTOCOL_VIOLATION"] as const) {
     it(`a read is not tried again after ${reason}`, async () => {
       const b = await bench();
