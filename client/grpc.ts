@@ -1,5 +1,5 @@
 /** Transport over grpc-js: one call each on its low-level interface, where every message and its backpressure are seen. */
-import { status as Code, Metadata as GrpcMetadata, type Metadata, type MethodDefinition } from "@grpc/grpc-js";
+import { status as Code, type MethodDefinition } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { decodeReadChunk, encodeChunk } from "../proto/chunk-codec.ts";
 import type { Clock } from "../proto/clock.ts";
@@ -7,7 +7,6 @@ import { hasReason, OutriggerError } from "../proto/errors.ts";
 import type { AppendRequestInput } from "../proto/gen/outrigger/blob/v1/AppendRequest.ts";
 import type { AppendResponse } from "../proto/gen/outrigger/blob/v1/AppendResponse.ts";
 import { contract } from "../proto/load.ts";
-import { headers } from "../proto/metadata.ts";
 import type {
   AnswerMetadata,
   AnyMethod,
@@ -23,6 +22,15 @@ import type {
 import type { StoreTarget } from "./contract.ts";
 import { GrpcChannels } from "./grpc-channels.ts";
 import { type CallEnd, toError } from "./grpc-status.ts";
+import {
+  answerMetadata,
+  beginCall,
+  type Call,
+  type Codec,
+  requestMetadata,
+  unaryCall,
+  unreadable,
+} from "./grpc-unary.ts";
 
 /** The calls of one address. @throws INVALID_FIELD for an address of no known form */
 export function grpcTransport(target: StoreTarget, parts: { readonly clock: Clock; readonly log: Logger }): Transport {
@@ -35,13 +43,6 @@ const bulk: Partial<Record<AnyMethod | "health", "reads" | "writes">> = {
   "blob.Put": "writes",
   "blob.Append": "writes",
 };
-
-type Call = ReturnType<InstanceType<typeof import("@grpc/grpc-js").Channel>["createCall"]>;
-interface Codec {
-  readonly path: string;
-  encode(message: object): Buffer;
-  decode(bytes: Buffer): object;
-}
 
 class GrpcTransport implements Transport {
   readonly #address: string;
@@ -76,36 +77,8 @@ class GrpcTransport implements Transport {
   }
 
   #unary(what: AnyMethod | "health", codec: Codec, request: object, call: TransportCall) {
-    return new Promise<{ response: object; metadata: AnswerMetadata }>((resolve, reject) => {
-      if (call.signal?.aborted) return reject(call.signal.reason);
-      const grpcCall = this.#call(what, codec.path, call);
-      const onAbort = () => grpcCall.cancelWithStatus(Code.CANCELLED, "cancelled by the core");
-      call.signal?.addEventListener("abort", onAbort, { once: true });
-      let answer: AnswerMetadata = {};
-      let bytes: Buffer | undefined;
-      grpcCall.start(requestMetadata(call), {
-        onReceiveMetadata: (metadata) => {
-          answer = answerMetadata(metadata);
-        },
-        onReceiveMessage: (message) => {
-          bytes ??= message;
-        },
-        onReceiveStatus: (end) => {
-          call.signal?.removeEventListener("abort", onAbort);
-          if (end.code !== Code.OK)
-            return reject(call.signal?.aborted ? call.signal.reason : this.#error(end, what, false));
-          if (bytes === undefined) return reject(new OutriggerError("PROTOCOL_VIOLATION", `${what} has no answer`));
-          try {
-            resolve({ response: codec.decode(bytes), metadata: answer });
-          } catch (error) {
-            reject(unreadable(what, error));
-          }
-        },
-      });
-      grpcCall.startRead();
-      grpcCall.sendMessageWithContext({}, codec.encode(request));
-      grpcCall.halfClose();
-    });
+    const channel = this.#channels[bulk[what] ?? "small"]();
+    return unaryCall(channel, codec, request, call, `${what} at ${this.#address}`);
   }
 
   stream<Method extends StreamMethod>(
@@ -153,10 +126,8 @@ class GrpcTransport implements Transport {
     this.#channels.close();
   }
 
-  #call(what: AnyMethod | "health", path: string, call: TransportCall): Call {
-    const channel = this.#channels[bulk[what] ?? "small"]();
-    const deadline = call.deadlineMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + call.deadlineMs;
-    return channel.createCall(path, deadline, null, null, null);
+  #call(what: AnyMethod, path: string, call: TransportCall): Call {
+    return beginCall(this.#channels[bulk[what] ?? "small"](), path, call);
   }
 
   #error(end: CallEnd, what: string, answered: boolean): OutriggerError {
@@ -345,30 +316,6 @@ class Outgoing {
 
 function ended(): OutriggerError {
   return new OutriggerError("STREAM_BROKEN", "the stream has ended", { side: "transport" });
-}
-
-function unreadable(what: string, cause: unknown): OutriggerError {
-  return new OutriggerError("PROTOCOL_VIOLATION", `${what} is answered by what is not its message`, { cause });
-}
-
-function requestMetadata(call: TransportCall): Metadata {
-  const metadata = new GrpcMetadata();
-  const { store, notAfterMs, requestId, trace } = call.metadata;
-  if (store !== undefined) metadata.set(headers.store, store);
-  if (notAfterMs !== undefined) metadata.set(headers.notAfter, String(Math.floor(notAfterMs)));
-  if (requestId !== undefined) metadata.set(headers.requestId, requestId);
-  for (const [name, value] of Object.entries(trace ?? {})) metadata.set(name, value);
-  return metadata;
-}
-
-function answerMetadata(metadata: Metadata): AnswerMetadata {
-  const [now] = metadata.get(headers.now);
-  const [hash] = metadata.get(headers.contract);
-  const nowMs = Number(now);
-  return {
-    ...(now === undefined || !Number.isFinite(nowMs) ? {} : { nowMs }),
-    ...(typeof hash === "string" ? { contract: hash } : {}),
-  };
 }
 
 const codecs = new Map<AnyMethod, Codec>();

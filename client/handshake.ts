@@ -98,9 +98,9 @@ export async function handshake(input: HandshakeInput): Promise<Description> {
   };
 }
 
-/** One of the two calls, with what every answer must carry and how far the driver's clock may be off. */
-async function ask<Method extends "handshake.Version" | "handshake.Describe">(
-  input: HandshakeInput,
+/** One of the two calls, with what every answer must carry and how far the process's clock may be off. */
+export async function ask<Method extends "handshake.Version" | "handshake.Describe">(
+  input: Pick<HandshakeInput, "transport" | "clock" | "address" | "signal">,
   method: Method,
   request: object,
 ) {
@@ -143,7 +143,7 @@ export function assertClock(metadata: AnswerMetadata, sentMs: number, receivedMs
   );
 }
 
-function versionsOf(listed: ApiVersions | undefined): ApiVersion[] | undefined {
+export function versionsOf(listed: ApiVersions | undefined): ApiVersion[] | undefined {
   return listed?.versions.map(({ major, minor }) => ({ major, minor }));
 }
 

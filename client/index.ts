@@ -28,5 +28,13 @@ export { type Description, type HandshakeInput, handshake, type StoreKind } from
 export type { ObserveCall, ObservedCall } from "./observed.ts";
 export { connectBlobs, type OneBlobStore } from "./one-store.ts";
 export { checkPair, pairKey } from "./pair.ts";
+export {
+  connectScanner,
+  type ScannedImage,
+  type ScannerClient,
+  type ScanOutcome,
+  type Severity,
+  type Vulnerability,
+} from "./scanner.ts";
 export { type ConnectParts, connect } from "./stores.ts";
 export { type CompatCode, type Decision, decideVersion } from "./versions.ts";

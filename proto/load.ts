@@ -6,7 +6,8 @@ import type { ProtoGrpcType as BlobPackage } from "./gen/blob.ts";
 import type { ProtoGrpcType as HandshakePackage } from "./gen/handshake.ts";
 import type { ProtoGrpcType as HealthPackage } from "./gen/health.ts";
 import type { ProtoGrpcType as MetaPackage } from "./gen/meta.ts";
-import { loaderOptions, protoFiles } from "./options.ts";
+import type { ProtoGrpcType as ScanPackage } from "./gen/scan.ts";
+import { loaderOptions, protoFiles, scannerProtoFile } from "./options.ts";
 
 /** The folder that holds the .proto files: what `outrigger proto export` copies. */
 export const protoFolder = fileURLToPath(new URL("./", import.meta.url));
@@ -39,4 +40,10 @@ let services: Services | undefined;
 export function contract(): Services {
   services ??= loadServices();
   return services;
+}
+
+/** The service of a scanner. Reads the file: call it once and keep the answer. */
+export function loadScanService() {
+  const definition = loadSync(scannerProtoFile, { ...loaderOptions, includeDirs: [protoFolder] });
+  return (loadPackageDefinition(definition) as GrpcObject & ScanPackage).outrigger.scan.v1.ScanService;
 }

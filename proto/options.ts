@@ -14,7 +14,7 @@ export const loaderOptions = {
   oneofs: true,
 } as const;
 
-/** Every file of the contract, relative to `proto/`. */
+/** Every file of the drivers' contract, relative to `proto/`. */
 export const protoFiles = [
   "outrigger/handshake/v1/handshake.proto",
   "outrigger/blob/v1/blob.proto",
@@ -23,3 +23,6 @@ export const protoFiles = [
   "google/rpc/error_details.proto",
   "grpc/health/v1/health.proto",
 ] as const;
+
+/** What a scanner serves beside the handshake and health: no driver needs it. */
+export const scannerProtoFile = "outrigger/scan/v1/scan.proto";

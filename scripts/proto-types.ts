@@ -7,7 +7,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { protoFiles } from "../proto/options.ts";
+import { protoFiles, scannerProtoFile } from "../proto/options.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const committed = join(root, "proto/gen");
@@ -41,6 +41,7 @@ try {
       `--includeDirs=${join(root, "proto")}`,
       `--outDir=${fresh}`,
       ...protoFiles,
+      scannerProtoFile,
     ],
     { cwd: join(root, "proto"), stdio: ["ignore", "ignore", "inherit"] },
   );

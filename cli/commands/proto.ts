@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { protoFolder } from "../../proto/load.ts";
-import { protoFiles } from "../../proto/options.ts";
+import { protoFiles, scannerProtoFile } from "../../proto/options.ts";
 import { Failure } from "../failure.ts";
 import { print } from "../terminal.ts";
 
@@ -17,14 +17,15 @@ export function define(command: Command): void {
 
 async function exportTo(dir: string): Promise<void> {
   const folder = resolve(dir);
-  const ours = new Set<string>(protoFiles);
+  const names = [...protoFiles, scannerProtoFile];
+  const ours = new Set<string>(names);
   const other = (await filesBelow(folder)).find((name) => !ours.has(name));
   if (other !== undefined) throw new Failure(`${folder} holds other files (${other}): name a new or empty folder`);
-  for (const name of protoFiles) {
+  for (const name of names) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
     await copyFile(join(protoFolder, name), join(folder, name));
   }
-  print(`${protoFiles.length} files in ${folder}`);
+  print(`${names.length} files in ${folder}`);
 }
 
 /** Names of all files below a folder, relative to it; none where it does not exist. */

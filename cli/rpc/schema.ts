@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import protobuf from "protobufjs";
 import { protoFolder } from "../../proto/load.ts";
+import { scannerProtoFile } from "../../proto/options.ts";
 import { UsageFailure } from "../failure.ts";
 import { nearest } from "./nearest.ts";
 
@@ -28,6 +29,7 @@ const files = [
   "outrigger/handshake/v1/handshake.proto",
   "outrigger/blob/v1/blob.proto",
   "outrigger/meta/v1/meta.proto",
+  scannerProtoFile,
   "grpc/health/v1/health.proto",
 ];
 
@@ -39,6 +41,7 @@ const services = [
     changing: ["Put", "Append", "AbortUpload", "Move", "Delete"],
   },
   { path: "outrigger.meta.v1.MetaService", store: "meta", changing: ["Write"] },
+  { path: "outrigger.scan.v1.ScanService", store: undefined, changing: [] },
   { path: "grpc.health.v1.Health", store: undefined, changing: [] },
 ] as const;
 

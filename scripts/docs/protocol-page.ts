@@ -7,6 +7,7 @@ const files = [
   ["Process and handshake", "outrigger/handshake/v1/handshake.proto"],
   ["Blob store", "outrigger/blob/v1/blob.proto"],
   ["Meta store", "outrigger/meta/v1/meta.proto"],
+  ["Scanner", "outrigger/scan/v1/scan.proto"],
 ] as const;
 
 export function protocolPage(): string {

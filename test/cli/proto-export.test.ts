@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { protoFiles } from "../../proto/options.ts";
+import { protoFiles, scannerProtoFile } from "../../proto/options.ts";
 import { Scope } from "../helpers/processes.ts";
 import { tempFolder } from "../helpers/temp.ts";
 import { repository } from "../helpers/tools.ts";
@@ -14,8 +14,8 @@ test("proto export writes the contract's files, and again over its own", async (
   const folder = join(tempFolder(scope), "new/proto");
   for (const _ of [1, 2]) {
     const ended = await outrigger(["proto", "export", folder]);
-    assert.deepEqual(ended, { code: 0, stdout: `6 files in ${folder}\n`, stderr: "" });
-    for (const name of protoFiles)
+    assert.deepEqual(ended, { code: 0, stdout: `7 files in ${folder}\n`, stderr: "" });
+    for (const name of [...protoFiles, scannerProtoFile])
       assert.deepEqual(readFileSync(join(folder, name)), readFileSync(join(repository, "proto", name)));
   }
 });

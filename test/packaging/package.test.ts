@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { protoFiles } from "../../proto/options.ts";
+import { protoFiles, scannerProtoFile } from "../../proto/options.ts";
 import { startDriver } from "../helpers/outrigger.ts";
 import { launch, Scope } from "../helpers/processes.ts";
 import { tempFolder } from "../helpers/temp.ts";
@@ -48,7 +48,7 @@ describe("the package", () => {
   it("holds what it needs and nothing else", () => {
     for (const name of ["dist/cli/main.js", "dist/client/index.d.ts", "LICENSE", "README.md"])
       assert.ok(files.includes(name), name);
-    for (const name of protoFiles) {
+    for (const name of [...protoFiles, scannerProtoFile]) {
       assert.ok(files.includes(`proto/${name}`), name);
       assert.ok(files.includes(`dist/proto/${name}`), `dist/proto/${name}`);
     }
