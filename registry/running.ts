@@ -46,6 +46,8 @@ export interface RegistryParts {
     readonly locationSecret?: Buffer;
     readonly sealedWaitMs?: () => number;
     readonly readOnly?: () => boolean;
+    /** Whether a repository of that name lies in these stores. */
+    readonly owns?: (name: string) => boolean;
   }): StartableRepositories;
 }
 

@@ -3,12 +3,15 @@ import type { CallOptions, MetaStore } from "../client/contract.ts";
 import {
   allReferrersPrefix,
   allRefsPrefix,
+  allStarsPrefix,
   allTagsPrefix,
   cancelledPrefix,
   catalogPrefix,
   condemnedPrefix,
   locationSecretKey,
+  preferencesPrefix,
   repositoriesPrefix,
+  searchPrefix,
 } from "../registry/repository/keys.ts";
 import { afterAll, type Range } from "./join.ts";
 import type { Patience } from "./patience.ts";
@@ -18,10 +21,12 @@ export const ownPrefix = "outrigger/";
 
 export const factsRange: Range = { prefix: repositoriesPrefix };
 
-/** Everything that is neither a link nor the registry's own: copied as it is. */
+/** Everything that is neither a link nor the registry's own, and what people have chosen with what follows from it: copied as it is. */
 export const otherRanges: readonly Range[] = [
   { prefix: "", endBefore: repositoriesPrefix },
   { prefix: "", startAfter: afterAll(repositoriesPrefix), endBefore: ownPrefix },
+  { prefix: preferencesPrefix },
+  { prefix: allStarsPrefix },
   { prefix: "", startAfter: afterAll(ownPrefix) },
 ];
 
@@ -38,9 +43,10 @@ export const sessionRanges: readonly Range[] = [
 /** Of those: what the source no longer has must not stay. A secret more does no harm. */
 export const passingRanges: readonly Range[] = [{ prefix: cancelledPrefix }, { prefix: condemnedPrefix }];
 
-/** Derived (written anew with each fact), or of the store itself: its pair, its lease, its marker, its secrets. */
+/** Derived (written anew with each fact), copied apart, or of the store itself: its pair, its lease, its marker, its secrets. */
 const known: ReadonlySet<string> = new Set([
   ...[catalogPrefix, allTagsPrefix, allRefsPrefix, allReferrersPrefix, cancelledPrefix, condemnedPrefix],
+  ...[searchPrefix, preferencesPrefix],
   ...[
     "outrigger/copy/",
     "outrigger/index/",

@@ -12,16 +12,21 @@ import { addingUnder } from "../registry/repository/guard.ts";
 import {
   catalogKey,
   condemnedKey,
+  imageKey,
   layerLink,
+  pullsKey,
   referrersKey,
   refsKey,
   revisionLink,
+  searchTagKey,
   tagHistoryLink,
   tagKey,
   tagLink,
 } from "../registry/repository/keys.ts";
 import { present } from "../registry/repository/link-layer.ts";
 import { encodeReferrer } from "../registry/repository/referrers.ts";
+import { describeImage } from "../registry/search/describe.ts";
+import { decodeRecord, decodeTagRecord, encodeRecord, encodeTagRecord } from "../registry/search/record.ts";
 import type { BlobsCopy } from "./copy-blobs.ts";
 import { isOfOneThing } from "./faults.ts";
 import { LOST_AT_SOURCE } from "./lost-tags.ts";
@@ -29,8 +34,8 @@ import { FACTS_A_WRITE, KEYS_A_GET, type Target } from "./target.ts";
 
 /** Three keys each, beside the guard. */
 const LAYERS_AT_ONCE = Math.floor((Math.min(KEYS_A_GET, FACTS_A_WRITE) - 1) / 3);
-/** Three keys each, and their manifest. */
-const TAGS_AT_ONCE = Math.floor((FACTS_A_WRITE - 1) / 4);
+/** Four keys each, and their manifest. */
+const TAGS_AT_ONCE = Math.floor((FACTS_A_WRITE - 1) / 5);
 /** Of indexes within indexes. */
 const MOST_DEEP = 8;
 /** Past the not-after of any delete that was under way: a marker that still says "deleting" was left by a dead process. */
@@ -101,7 +106,7 @@ export class Links {
 
   /** @returns why it was not linked */
   async #manifest(name: string, digest: string, depth: number): Promise<string | undefined> {
-    const { target, blobs, copiesBlobs } = this.#parts;
+    const { from, target, blobs, copiesBlobs } = this.#parts;
     const [revisionKey, refs, marker] = [revisionLink(name, digest), refsKey(digest, name), condemnedKey(digest)];
     const items = await this.#untilNotDeleting([digest], [catalogKey(name), revisionKey, refs, marker]);
     const absent = (await blobs.ensure([digest], copiesBlobs)).get(digest);
@@ -112,12 +117,26 @@ export class Links {
     if (missing !== undefined) return missing;
     const { subject } = loaded.manifest;
     const referrer = subject === undefined ? undefined : referrersKey(name, subject, digest);
-    const [held] = referrer === undefined ? [] : await target.get([referrer]);
+    const [image, pulls] = [imageKey(name, digest), pullsKey(name, digest)];
+    const [heldImage, heldPulls, held] = await target.get([
+      image,
+      pulls,
+      ...(referrer === undefined ? [] : [referrer]),
+    ]);
+    // When it was pushed, and how often it was pulled, is told by the source alone.
+    const [was, wasPulled] = await target.patience.run(() => from.meta.get([image, pulls], target.call));
+    const pushed = (heldImage && decodeRecord(heldImage.value)) ?? (was && decodeRecord(was.value)) ?? {};
+    const record = await describeImage(target.core, loaded, { requestId: "copy", signal: target.signal });
+    const { maxValueBytes } = target.core.stores.meta.facts.limits;
     await target.write([
       addingUnder(name, items.get(catalogKey(name))),
       linked(revisionKey, items.get(revisionKey), digest),
       present(refs, items.get(refs), ""),
       relyingOn(digest, items.get(marker)),
+      linked(image, heldImage, encodeRecord(record, pushed, maxValueBytes)),
+      ...(wasPulled === undefined || heldPulls !== undefined
+        ? []
+        : [linked(pulls, undefined, wasPulled.value.toString("utf8"))]),
       ...(referrer === undefined
         ? []
         : [linked(referrer, held, encodeReferrer(digest, loaded.bytes.length, loaded.manifest))]),
@@ -177,6 +196,7 @@ export class Links {
     if (wanted.length > without.size) [guard, ...rest] = await read();
     for (const digest of absent) if (!wanted.includes(digest)) without.set(digest, LOST_AT_SOURCE);
     const revisions = new Map(digests.map((digest, index) => [digest, rest[index]]));
+    const since = await this.#sinceAtSource(name, tags);
     const operations = tags.flatMap(([tag, digest], index): MetaOperation[] => {
       const why = without.get(digest);
       if (why === LOST_AT_SOURCE) refused.set(tag, why);
@@ -187,6 +207,12 @@ export class Links {
         linked(tagLink(name, tag), link, digest),
         linked(tagKey(name, tag), derived, digest),
         linked(tagHistoryLink(name, tag, digest), history, digest),
+        // It changes with the link alone, whose etag is checked.
+        {
+          kind: "put",
+          key: searchTagKey(name, tag),
+          value: Buffer.from(since.get(tag) ?? encodeTagRecord({ digest })),
+        },
       ];
     });
     if (operations.length === 0) return;
@@ -194,6 +220,22 @@ export class Links {
       revision === undefined ? [] : [{ kind: "check", key: revision.key, condition: { ifEtag: revision.etag } }],
     );
     await target.write([addingUnder(name, guard), ...checks, ...operations]);
+  }
+
+  /** What the source tells of when each tag was set, by tag. */
+  async #sinceAtSource(
+    name: string,
+    tags: readonly (readonly [string, string])[],
+  ): Promise<ReadonlyMap<string, string>> {
+    const { from, target } = this.#parts;
+    const keys = tags.map(([tag]) => searchTagKey(name, tag));
+    const items = await target.patience.run(() => from.meta.get(keys, target.call));
+    const told = new Map<string, string>();
+    for (const [index, [tag, digest]] of tags.entries()) {
+      const record = items[index] && decodeTagRecord(items[index].value);
+      if (record?.digest === digest) told.set(tag, encodeTagRecord(record));
+    }
+    return told;
   }
 
   /** Those whose link the source has now. */

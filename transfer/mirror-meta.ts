@@ -8,13 +8,16 @@ import { loadManifest } from "../registry/repository/core.ts";
 import { beginTaking, endTaking } from "../registry/repository/guard.ts";
 import {
   catalogKey,
+  imageKey,
   layerLink,
   parseLink,
+  pullsKey,
   referrersKey,
   refsKey,
   repositoriesPrefix,
   revisionLink,
   revisionsPrefix,
+  searchTagKey,
   tagHistoryPrefix,
   tagKey,
   tagLink,
@@ -27,8 +30,8 @@ import { lostTags } from "./lost-tags.ts";
 import type { LinkKind, Tally } from "./tally.ts";
 import { FACTS_A_WRITE, KEYS_A_GET, type Target } from "./target.ts";
 
-/** Four operations each, beside the guard. */
-const REVISIONS_AT_ONCE = 24;
+/** Six operations each, beside the guard. */
+const REVISIONS_AT_ONCE = 16;
 /** Three each. */
 const LAYERS_AT_ONCE = 32;
 
@@ -137,7 +140,11 @@ class MetaMirror {
     for await (const page of this.#pages(tagHistoryPrefix(name, tag))) history.push(...page);
     await this.#ifUnchanged("tags", 1, async () => {
       const [derived] = await this.#target.get([tagKey(name, tag)]);
-      const last = [deletion(item), ...(derived === undefined ? [] : [deletion(derived)])];
+      const last: MetaOperation[] = [
+        deletion(item),
+        ...(derived === undefined ? [] : [deletion(derived)]),
+        { kind: "delete", key: searchTagKey(name, tag) },
+      ];
       // What does not fit beside the tag goes before it: distribution would take what is left of it for a tag.
       const room = FACTS_A_WRITE - last.length;
       const still: MetaOperation = { kind: "check", key: item.key, condition: { ifEtag: item.etag } };
@@ -177,6 +184,8 @@ class MetaMirror {
           deletion(item),
           ...withoutRefs(held, refsKey(digest, name), layerLink(name, digest)),
           ...(subject === undefined ? [] : [{ kind: "delete", key: referrersKey(name, subject, digest) } as const]),
+          { kind: "delete", key: imageKey(name, digest) },
+          { kind: "delete", key: pullsKey(name, digest) },
         );
       }
       await this.#target.write([...operations, endTaking(name, taking, false)]);

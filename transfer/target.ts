@@ -8,11 +8,12 @@ import { DigestCache } from "../registry/repository/digest-cache.ts";
 import { leaseHolderKey } from "../registry/repository/keys.ts";
 import { NoLease } from "../registry/repository/lease.ts";
 import { Ledger } from "../registry/repository/ledger.ts";
+import { changeEntry } from "../registry/search/changes.ts";
 import type { Patience } from "./patience.ts";
 import type { CopyTurn } from "./turn.ts";
 
-/** Beside the checks of the turn and of the lease. */
-export const FACTS_A_WRITE = 98;
+/** Beside the checks of the turn and of the lease, and what is said of changes to search's keys. */
+export const FACTS_A_WRITE = 97;
 export const KEYS_A_GET = 100;
 const CONTENT_MEMORY_BYTES = 32 * 1024 * 1024;
 const RACES = 24;
@@ -44,7 +45,7 @@ export class Target {
     this.signal = parts.signal ?? new AbortController().signal;
     this.call = { signal: this.signal };
     const lease = new NoLease({ meta: stores.meta, clock, log });
-    const ledger = new Ledger(stores, lease, undefined);
+    const ledger = new Ledger(stores, lease, undefined, { clock, random });
     this.core = { stores, ledger, cache: new DigestCache(CONTENT_MEMORY_BYTES), clock, random, log };
   }
 
@@ -72,8 +73,13 @@ export class Target {
     if (turn === undefined) throw new Error("a dry run writes nothing");
     const alone: MetaOperation = { kind: "check", key: leaseHolderKey, condition: { ifAbsent: true } };
     try {
-      const [, , ...etags] = await stores.meta.write([turn.check(), alone, ...operations], this.call);
-      return etags;
+      const change = changeEntry(operations, this.core.clock, this.core.random);
+      const told = change === undefined ? [] : [change.operation];
+      const [, , ...etags] = await stores.meta.write([turn.check(), alone, ...operations, ...told], {
+        ...this.call,
+        ...(change === undefined ? {} : { notAfterMs: change.notAfterMs }),
+      });
+      return etags.slice(0, operations.length);
     } catch (error) {
       if (!hasReason(error, "CONDITION_FAILED")) throw error;
       const index = Number(error.metadata["index"]);

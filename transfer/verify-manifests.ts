@@ -80,6 +80,6 @@ async function manifestOf(core: Core, digest: string, { options }: VerifyParts) 
 
 function readingCore({ stores, options }: VerifyParts): Core {
   const { clock = systemClock, log = pino({ level: "silent" }), random = Math.random } = options;
-  const ledger = new Ledger(stores, new NoLease({ meta: stores.meta, clock, log }), undefined);
+  const ledger = new Ledger(stores, new NoLease({ meta: stores.meta, clock, log }), undefined, { clock, random });
   return { stores, ledger, cache: new DigestCache(CONTENT_MEMORY_BYTES), clock, random, log };
 }

@@ -145,6 +145,7 @@ export function createHandler(options: HandlerOptions): Handler {
       const shared: Shared = { repositories, secret, redirect, clock, log, bodyLimits, traffic };
       const context: RequestContext = {
         requestId,
+        ...(account.name === "" ? {} : { user: account.name }),
         get signal() {
           return one.work.signal;
         },

@@ -7,27 +7,35 @@ import { addingUnder } from "../repository/guard.ts";
 import {
   blobKey,
   catalogKey,
+  imageKey,
   type Link,
   parseLink,
+  preferencesPrefix,
   referrersKey,
   refsKey,
   repositoriesPrefix,
   revisionLink,
+  searchTagKey,
+  starOfPreference,
   tagKey,
 } from "../repository/keys.ts";
 import { WRITE_OPERATIONS } from "../repository/ledger.ts";
 import { encodeReferrer } from "../repository/referrers.ts";
+import { describeImage } from "../search/describe.ts";
+import { decodeRecord, decodeTagRecord, encodeRecord, encodeTagRecord } from "../search/record.ts";
 import { CALLS_AT_ONCE, type IndexRun, inParallel } from "./differences.ts";
 import { dropLayersWithoutBytes } from "./without-bytes.ts";
 
 const MANIFESTS_AT_ONCE = 16;
 const ATTEMPTS = 5;
+/** Of values in one Write, which may have 3.5 MiB of all it holds. */
+const MOST_BATCH_BYTES = 2 * 1024 * 1024;
 
 /** A derived key that the facts ask for. */
 interface Wanted {
   readonly key: string;
-  /** Absent: its presence is all that counts. */
-  readonly value?: string;
+  /** Absent: its presence is all that counts. What it says that no fact does is kept. */
+  readonly valueFor?: (held: MetaItem | undefined) => string;
   readonly put: (held: MetaItem | undefined) => MetaOperation;
   /** Must hold in the Write that puts it. */
   readonly facts: readonly MetaItem[];
@@ -46,10 +54,31 @@ export async function deriveFromFacts(run: IndexRun): Promise<void> {
     const wanted = await wantedBy(run, facts);
     const held = await run.get([...wanted.keys()]);
     const differing = [...wanted.values()].filter((it) => differs(it, held.get(it.key)));
-    if (run.repair) await writeAll(run, differing, held);
-    else for (const it of differing) await confirm(run, it);
+    await settle(run, differing, held);
     run.tell(page.at(-1)?.key ?? "");
   }
+  for await (const page of run.pages(preferencesPrefix)) {
+    const stars = page.flatMap((item) => {
+      const key = starOfPreference(item.key);
+      return key === undefined ? [] : [wantedValue(key, undefined, [item])];
+    });
+    const held = await run.get(stars.map(({ key }) => key));
+    await settle(
+      run,
+      stars.filter((it) => differs(it, held.get(it.key))),
+      held,
+    );
+    run.tell(page.at(-1)?.key ?? "");
+  }
+}
+
+async function settle(
+  run: IndexRun,
+  differing: readonly Wanted[],
+  held: ReadonlyMap<string, MetaItem | undefined>,
+): Promise<void> {
+  if (run.repair) await writeAll(run, differing, held);
+  else for (const it of differing) await confirm(run, it);
 }
 
 function wellFormed(run: IndexRun, page: readonly MetaItem[]): Fact[] {
@@ -98,20 +127,25 @@ async function wantedBy(run: IndexRun, facts: readonly Fact[]): Promise<Map<stri
   await inParallel(facts, MANIFESTS_AT_ONCE, async ({ item, link }) => {
     if (link.kind !== "layer" && link.kind !== "revision") return;
     want({ key: catalogKey(link.name), put: (held) => addingUnder(link.name, held), facts: [item] });
-    want(wantedValue(refsKey(link.digest, link.name), "", [item], true));
+    want(wantedValue(refsKey(link.digest, link.name), undefined, [item]));
     if (link.kind !== "revision") return;
-    const loaded = await loadManifest(run.core, link.digest, { signal: run.signal, requestId: "index" }).catch(
-      (error: unknown) => {
-        if (!hasReason(error, "STORED_CORRUPT")) throw error;
-        run.problem(item.key, error.message);
-        return null;
-      },
-    );
+    const context = { signal: run.signal, requestId: "index" };
+    const loaded = await loadManifest(run.core, link.digest, context).catch((error: unknown) => {
+      if (!hasReason(error, "STORED_CORRUPT")) throw error;
+      run.problem(item.key, error.message);
+      return null;
+    });
     if (loaded === undefined) run.problem(item.key, "the manifest's bytes are absent");
-    const subject = loaded?.manifest.subject;
-    if (subject === undefined || !loaded) return;
+    if (!loaded) return;
+    const record = await describeImage(run.core, loaded, context);
+    const { maxValueBytes } = run.core.stores.meta.facts.limits;
+    const recordFor = (held: MetaItem | undefined) =>
+      encodeRecord(record, (held && decodeRecord(held.value)) ?? {}, maxValueBytes);
+    want(wantedValue(imageKey(link.name, link.digest), recordFor, [item]));
+    const { subject } = loaded.manifest;
+    if (subject === undefined) return;
     const value = encodeReferrer(link.digest, loaded.bytes.length, loaded.manifest);
-    want(wantedValue(referrersKey(link.name, subject, link.digest), value, [item], false));
+    want(wantedValue(referrersKey(link.name, subject, link.digest), () => value, [item]));
   });
   return wanted;
 }
@@ -124,19 +158,30 @@ async function addTags(run: IndexRun, facts: readonly Fact[], want: (it: Wanted)
   const revisions = await run.get([...new Set(tags.map(({ link, digest }) => revisionLink(link.name, digest)))]);
   for (const { item, link, digest } of tags) {
     const revision = revisions.get(revisionLink(link.name, digest));
-    if (revision === undefined) run.problem(item.key, `names ${digest}, which is not in the repository`);
-    else want(wantedValue(tagKey(link.name, link.tag), digest, [item, revision], false));
+    if (revision === undefined) {
+      run.problem(item.key, `names ${digest}, which is not in the repository`);
+      continue;
+    }
+    want(wantedValue(tagKey(link.name, link.tag), () => digest, [item, revision]));
+    want(wantedValue(searchTagKey(link.name, link.tag), (held) => tagRecordFor(digest, held), [item, revision]));
   }
 }
 
-function wantedValue(key: string, value: string, facts: readonly MetaItem[], anyValue: boolean): Wanted {
+/** Since when is known of the digest that it has named so far. */
+function tagRecordFor(digest: string, held: MetaItem | undefined): string {
+  const was = held && decodeTagRecord(held.value);
+  const isSame = was?.digest === digest && Number.isSafeInteger(was.taggedMs);
+  return encodeTagRecord({ digest, ...(isSame && was.taggedMs !== undefined ? { taggedMs: was.taggedMs } : {}) });
+}
+
+function wantedValue(key: string, valueFor: Wanted["valueFor"], facts: readonly MetaItem[]): Wanted {
   return {
     key,
-    ...(anyValue ? {} : { value }),
+    ...(valueFor === undefined ? {} : { valueFor }),
     put: (held) => ({
       kind: "put",
       key,
-      value: Buffer.from(value),
+      value: Buffer.from(valueFor?.(held) ?? ""),
       condition: held === undefined ? { ifAbsent: true } : { ifEtag: held.etag },
     }),
     facts,
@@ -144,7 +189,7 @@ function wantedValue(key: string, value: string, facts: readonly MetaItem[], any
 }
 
 function differs(wanted: Wanted, held: MetaItem | undefined): boolean {
-  return held === undefined || (wanted.value !== undefined && held.value.toString("utf8") !== wanted.value);
+  return held === undefined || (wanted.valueFor !== undefined && held.value.toString("utf8") !== wanted.valueFor(held));
 }
 
 function count(run: IndexRun, held: MetaItem | undefined): void {
@@ -160,15 +205,20 @@ async function writeAll(
 ): Promise<void> {
   const batches: Wanted[][] = [];
   let keys = new Set<string>();
+  let bytes = 0;
   for (const wanted of differing) {
     const needs = [wanted.key, ...wanted.facts.map(({ key }) => key)];
+    const ownBytes = Buffer.byteLength(wanted.valueFor?.(held.get(wanted.key)) ?? "");
     const batch = batches.at(-1);
-    if (batch !== undefined && new Set([...keys, ...needs]).size <= WRITE_OPERATIONS) {
+    const fits = new Set([...keys, ...needs]).size <= WRITE_OPERATIONS && bytes + ownBytes <= MOST_BATCH_BYTES;
+    if (batch !== undefined && fits) {
       batch.push(wanted);
     } else {
       batches.push([wanted]);
       keys = new Set();
+      bytes = 0;
     }
+    bytes += ownBytes;
     for (const key of needs) keys.add(key);
   }
   await inParallel(batches, CALLS_AT_ONCE, async (batch) => {

@@ -111,6 +111,6 @@ async function commandCore(stores: Stores, options: IndexOptions, writes: boolea
   await assertAllBlobs(stores, signal === undefined ? {} : { signal });
   const lease = new NoLease({ meta: stores.meta, clock, log });
   if (writes) await lease.start(signal);
-  const ledger = new Ledger(stores, lease, undefined);
+  const ledger = new Ledger(stores, lease, undefined, { clock, random });
   return { stores, ledger, cache: new DigestCache(CONTENT_MEMORY_BYTES), clock, random, log };
 }

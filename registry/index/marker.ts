@@ -3,7 +3,7 @@ import type { MetaItem, MetaOperation, Stores } from "../../client/contract.ts";
 import { indexMarkerKey } from "../repository/keys.ts";
 
 /** Raised when the derived keys get another form: older ones are then rebuilt. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 interface Marker {
   readonly format: number;

@@ -5,20 +5,27 @@ import { isDigest } from "../../proto/keys.ts";
 import { loadManifest } from "../repository/core.ts";
 import { beginTaking, endTaking } from "../repository/guard.ts";
 import {
+  allImagesPrefix,
+  allPullsPrefix,
   allReferrersPrefix,
   allRefsPrefix,
+  allSearchTagsPrefix,
+  allStarsPrefix,
   allTagsPrefix,
   catalogPrefix,
   layerLink,
   parseCatalogKey,
   parseReferrersKey,
   parseRefsKey,
+  parseSearchKey,
   parseTagKey,
+  preferenceKey,
   repositoriesPrefix,
   revisionLink,
   tagLink,
 } from "../repository/keys.ts";
 import { untilNotRaced } from "../repository/races.ts";
+import { decodePulls, decodeTagRecord } from "../search/record.ts";
 import { CALLS_AT_ONCE, type IndexRun, inParallel } from "./differences.ts";
 
 /** What a derived key needs: it is stale when `isStale` says so of these facts. */
@@ -33,6 +40,10 @@ export async function removeStale(run: IndexRun): Promise<void> {
     [allTagsPrefix, tagNeed],
     [allRefsPrefix, refsNeed],
     [allReferrersPrefix, referrerNeed],
+    [allImagesPrefix, searchNeed],
+    [allPullsPrefix, searchNeed],
+    [allSearchTagsPrefix, searchNeed],
+    [allStarsPrefix, searchNeed],
   ] as const) {
     for await (const page of run.pages(prefix)) {
       const needs = page.map((item) => needOf(run, item));
@@ -51,8 +62,39 @@ export async function removeStale(run: IndexRun): Promise<void> {
 
 function tagNeed(run: IndexRun, item: MetaItem): Need {
   const at = parseTagKey(item.key);
-  const digest = item.value.toString("utf8");
-  if (at === undefined || !isDigest(digest)) return malformed(item);
+  return at === undefined ? malformed(item) : needOfTag(run, item, at, item.value.toString("utf8"));
+}
+
+function searchNeed(run: IndexRun, item: MetaItem): Need {
+  const at = parseSearchKey(item.key);
+  switch (at?.kind) {
+    case "tag":
+      return needOfTag(run, item, at, decodeTagRecord(item.value)?.digest ?? "");
+    case "image":
+      return { item, facts: [revisionLink(at.name, at.digest)], isStale: ([revision]) => revision === undefined };
+    case "pulls": {
+      const isCount = decodePulls(item.value) !== undefined;
+      const facts = [revisionLink(at.name, at.digest)];
+      return { item, facts, isStale: ([revision]) => revision === undefined || !isCount };
+    }
+    case "star": {
+      const user = Buffer.from(at.userHex, "hex").toString("utf8");
+      const facts = [preferenceKey(user, "star", at.name)];
+      return { item, facts, isStale: ([preference]) => preference === undefined };
+    }
+    case undefined:
+      return malformed(item);
+  }
+}
+
+/** @param digest what the derived key says */
+function needOfTag(
+  run: IndexRun,
+  item: MetaItem,
+  at: { readonly name: string; readonly tag: string },
+  digest: string,
+): Need {
+  if (!isDigest(digest)) return malformed(item);
   return {
     item,
     facts: [tagLink(at.name, at.tag), revisionLink(at.name, digest)],

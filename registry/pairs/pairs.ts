@@ -79,6 +79,7 @@ export class Pairs {
       log,
       sealedWaitMs,
       readOnly,
+      owns: (name) => this.#routes.of(name).prefix === prefix,
       ...(secret === undefined ? {} : { locationSecret: secret }),
     });
     const pair: Pair = { ...section, stores, repositories, isServing: false, configured: [config, section] };
@@ -145,6 +146,10 @@ export class Pairs {
       }
     }
     pair.isServing = true;
+    // Loaded before anybody asks; whoever does asks again, should it fail now.
+    pair.repositories.search.view({ requestId: "start", signal }).catch((error: unknown) => {
+      if (!signal.aborted) log.warn({ err: error }, "the index of images could not be loaded yet");
+    });
   }
 
   /** Never leaves the others waiting. @throws Error when it is refused before the main pair serves */

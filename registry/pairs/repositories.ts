@@ -2,6 +2,7 @@
 import { RegistryError } from "../errors.ts";
 import type { Listing, Repositories, RequestContext } from "../repository/contract.ts";
 import { listingBound } from "../repository/names.ts";
+import { joinedSearch } from "../search/joined.ts";
 import type { Routed, Routes } from "./routes.ts";
 
 export interface PairOfRepositories extends Routed {
@@ -13,6 +14,10 @@ export interface PairOfRepositories extends Routed {
 export function routedRepositories(routes: Routes<PairOfRepositories>): Repositories {
   const of = (name: string): Repositories => serving(routes.of(name));
   return {
+    search: joinedSearch(
+      () => routes.all.map((pair) => serving(pair).search),
+      (name) => of(name).search,
+    ),
     statBlob: (name, ...rest) => of(name).statBlob(name, ...rest),
     readBlob: (name, ...rest) => of(name).readBlob(name, ...rest),
     statManifest: (name, ...rest) => of(name).statManifest(name, ...rest),

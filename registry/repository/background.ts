@@ -3,12 +3,13 @@
 import { sleep } from "../../proto/clock.ts";
 import { ensureIndex } from "../index/index.ts";
 import { removeEndedMove } from "../moving/tidy.ts";
+import type { SearchIndex } from "../search/view.ts";
 import { removeCopyMark } from "./copy-mark.ts";
 import type { Core } from "./core.ts";
 import type { FactsMemory } from "./facts-memory.ts";
 import type { Lease } from "./lease.ts";
 import { Ledger } from "./ledger.ts";
-import { removeOldCancellations } from "./tidy.ts";
+import { removeOldCancellations, removeOldChanges } from "./tidy.ts";
 
 const TIDY_EVERY_MS = 60 * 60 * 1000;
 const RETRY_MS = 5_000;
@@ -26,11 +27,12 @@ export interface BackgroundParts {
   readonly core: Core;
   readonly lease: Lease;
   readonly memory: FactsMemory | undefined;
+  readonly search: SearchIndex;
   /** Pushes are refused, as of now. */
   readonly readOnly: () => boolean;
 }
 
-export function createBackground({ core, lease, memory, readOnly }: BackgroundParts): Background {
+export function createBackground({ core, lease, memory, search, readOnly }: BackgroundParts): Background {
   const closing = new AbortController();
   const { signal } = closing;
   const running = new Set<Promise<void>>();
@@ -38,7 +40,7 @@ export function createBackground({ core, lease, memory, readOnly }: BackgroundPa
   let following = false;
   let started = false;
   let unmarking = false;
-  const impatient = new Ledger(core.stores, lease, memory);
+  const impatient = new Ledger(core.stores, lease, memory, core);
 
   function run(work: () => Promise<void>): void {
     const task = work()
@@ -97,6 +99,7 @@ export function createBackground({ core, lease, memory, readOnly }: BackgroundPa
         memory?.clear();
         if (otherStore && kind === "meta") lease.forget();
         core.cache.clear();
+        search.reset();
         changes += 1;
         if (!following) run(follow);
         if (otherStore && kind === "meta") run(unmark);
@@ -105,9 +108,12 @@ export function createBackground({ core, lease, memory, readOnly }: BackgroundPa
         for (;;) {
           // Each time: a copy may come after the start.
           run(unmark);
-          await untilDone("old marks of cancelled uploads could not be removed", () =>
-            removeOldCancellations(core, signal),
-          );
+          await Promise.all([
+            untilDone("old marks of cancelled uploads could not be removed", () =>
+              removeOldCancellations(core, signal),
+            ),
+            untilDone("old entries of changes could not be removed", () => removeOldChanges(core, signal)),
+          ]);
           await sleep(core.clock, TIDY_EVERY_MS, signal);
           await untilDone("what is left of a move could not be removed", () => removeEndedMove(core, signal));
         }

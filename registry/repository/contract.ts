@@ -4,11 +4,14 @@
  */
 import type { BlobRead, CallOptions } from "../../client/contract.ts";
 import type { Algorithm } from "../../proto/keys.ts";
+import type { SearchSource } from "../search/contract.ts";
 
 /** One request's circumstances. */
 export interface RequestContext extends CallOptions {
   readonly requestId: string;
   readonly signal: AbortSignal;
+  /** Who asks; absent: nobody who logged in, or the registry itself. */
+  readonly user?: string;
 }
 
 /** Sizes in bytes throughout. */
@@ -66,6 +69,8 @@ export interface PushedManifest {
 
 /** Everything rejects with RegistryError (an OCI code) or OutriggerError (the driver's; http turns it into 5xx/4xx). */
 export interface Repositories {
+  /** What is told of repositories and images beyond the distribution API. */
+  readonly search: SearchSource;
   // Pull. `undefined` is "not in this repository", whatever the store holds.
   statBlob(name: string, digest: string, context: RequestContext): Promise<BlobFound | undefined>;
   /** The range is within the blob (http has asked statBlob or checks against info); absent: all. */

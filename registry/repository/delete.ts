@@ -9,13 +9,16 @@ import { assertDigestText, type Core, loadManifest } from "./core.ts";
 import { beginTaking, endTaking } from "./guard.ts";
 import {
   catalogKey,
+  imageKey,
   layerLink,
   layersPrefix,
   parseLink,
+  pullsKey,
   referrersKey,
   refsKey,
   revisionLink,
   revisionsPrefix,
+  searchTagKey,
   tagHistoryLink,
   tagHistoryPrefix,
   tagKey,
@@ -58,6 +61,8 @@ async function takeTag(
     ...(derived === undefined
       ? []
       : [{ kind: "delete", key: derived.key, condition: { ifEtag: derived.etag } } as const]),
+    // It changes with the link alone, whose etag is checked.
+    { kind: "delete", key: searchTagKey(name, tag) },
   ];
   // Its history goes first where it does not fit: distribution would take what is left of it for a tag.
   const current = tagHistoryLink(name, tag, link.value.toString("utf8"));
@@ -103,6 +108,8 @@ export async function deleteManifest(
         { kind: "delete", key: revision.key, condition: { ifEtag: revision.etag } },
         ...withoutRefs(refs, layer, layerLink(name, digest)),
         ...(subject === undefined ? [] : [{ kind: "delete", key: referrersKey(name, subject, digest) } as const]),
+        { kind: "delete", key: imageKey(name, digest) },
+        { kind: "delete", key: pullsKey(name, digest) },
         endTaking(name, taking, emptied),
       ],
       context,

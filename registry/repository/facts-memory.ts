@@ -7,6 +7,7 @@ import { LRUCache } from "lru-cache";
 import type { MetaItem, MetaOperation, Page, PageRequest } from "../../client/contract.ts";
 import type { Clock } from "../../proto/clock.ts";
 import { limits } from "../../proto/limits.ts";
+import { isSearched } from "../search/changes.ts";
 import { allReferrersPrefix, allTagsPrefix, catalogPrefix } from "./keys.ts";
 
 type Remembered = { readonly item: MetaItem | undefined };
@@ -100,7 +101,7 @@ export class FactsMemory {
   beginWrite(
     operations: readonly MetaOperation[],
   ): (outcome: "written" | "refused" | "unknown", etags: readonly string[]) => void {
-    const changes = operations.filter((operation) => operation.kind !== "check");
+    const changes = operations.filter(isRemembered);
     const generation = this.#generation;
     this.#touch(changes);
     for (const { key } of changes) {
@@ -111,7 +112,7 @@ export class FactsMemory {
     return (outcome, etags) => {
       this.#touch(changes);
       for (const [index, operation] of operations.entries()) {
-        if (operation.kind === "check") continue;
+        if (!isRemembered(operation)) continue;
         const { key } = operation;
         const alone = this.#endWriting(key);
         if (outcome === "unknown") this.#doubt(key);
@@ -201,6 +202,13 @@ export class FactsMemory {
     this.#pages.delete(request.prefix);
     this.#pages.set(request.prefix, held);
   }
+}
+
+type Change = Exclude<MetaOperation, { readonly kind: "check" }>;
+
+/** Pulls never look at what search tells. */
+function isRemembered(operation: MetaOperation): operation is Change {
+  return operation.kind !== "check" && !isSearched(operation.key);
 }
 
 function pageName(request: PageRequest): string {

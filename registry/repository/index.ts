@@ -4,6 +4,8 @@ import type { Stores } from "../../client/contract.ts";
 import { type Clock, sleep } from "../../proto/clock.ts";
 import { RegistryError } from "../errors.ts";
 import { ensureIndex } from "../index/index.ts";
+import { Pulls } from "../search/pulls.ts";
+import { SearchIndex } from "../search/view.ts";
 import { createBackground } from "./background.ts";
 import type { Repositories } from "./contract.ts";
 import type { Core } from "./core.ts";
@@ -41,6 +43,10 @@ export interface RepositoriesOptions {
   readonly readOnly?: () => boolean;
   /** `mode: "one"`: how often the lease is proven twice. Default 2 s; after a crash the next core waits twice this. */
   readonly beatMs?: number;
+  /** How often pulls that were counted are added to what the store knows. Default 10 s. */
+  readonly pullsFlushMs?: number;
+  /** Whether search tells of a repository of that name. Default: of all. */
+  readonly owns?: (name: string) => boolean;
 }
 
 export interface RunningRepositories extends Repositories {
@@ -75,9 +81,17 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
   const cache = new DigestCache(options.contentMemoryBytes ?? DEFAULT_MEMORY_BYTES);
   const sealedWaitMs = options.sealedWaitMs ?? (() => DEFAULT_SEALED_WAIT_MS);
   const patience = new Patience({ clock, log, random, lease, sealedWaitMs });
-  const core: Core = { stores, ledger: new Ledger(stores, lease, memory, patience), cache, clock, random, log };
+  const ledger = new Ledger(stores, lease, memory, { clock, random, patience });
+  const core: Core = { stores, ledger, cache, clock, random, log };
   let secret = options.locationSecret;
-  const background = createBackground({ core, lease, memory, readOnly: options.readOnly ?? (() => false) });
+  const readOnly = options.readOnly ?? (() => false);
+  const search = new SearchIndex({ core, owns: options.owns ?? (() => true) });
+  const pulls = new Pulls({
+    core: { ...core, ledger: new Ledger(stores, lease, memory, core) },
+    readOnly,
+    ...(options.pullsFlushMs === undefined ? {} : { flushMs: options.pullsFlushMs }),
+  });
+  const background = createBackground({ core, lease, memory, search, readOnly });
 
   return {
     async start(signal) {
@@ -100,19 +114,26 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
     becameWritable: () => background.becameWritable(),
     async close() {
       await background.close();
+      await search.close();
+      await pulls.close();
       await lease.close();
     },
     locationSecret() {
       if (secret === undefined) throw new Error("the repositories are not started");
       return secret;
     },
+    search,
     statBlob: (name, digest, context) => statBlob(core, name, digest, context),
     readBlob: (name, digest, range, context) => readBlob(core, name, digest, range, context),
     async statManifest(name, reference, context) {
       const found = await getManifest(core, name, reference, context);
       return found && { digest: found.digest, sizeBytes: found.sizeBytes, mediaType: found.mediaType };
     },
-    getManifest: (name, reference, context) => getManifest(core, name, reference, context),
+    async getManifest(name, reference, context) {
+      const found = await getManifest(core, name, reference, context);
+      if (found !== undefined) pulls.count(name, found.digest);
+      return found;
+    },
     listTags: (name, page, context) => listTags(core, name, page, context),
     listRepositories: (page, context) => listRepositories(core, page, context),
     listReferrers: (name, subject, page, context) => listReferrers(core, name, subject, page, context),

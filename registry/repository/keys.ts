@@ -15,6 +15,16 @@ export const catalogPrefix = "outrigger/catalog/";
 export const allTagsPrefix = "outrigger/tags/";
 export const allRefsPrefix = "outrigger/refs/";
 export const allReferrersPrefix = "outrigger/referrers/";
+/** What search and listings tell (registry/search/), derived from facts but for counts of pulls. */
+export const searchPrefix = "outrigger/search/";
+export const allImagesPrefix = `${searchPrefix}images/`;
+export const allSearchTagsPrefix = `${searchPrefix}tags/`;
+export const allPullsPrefix = `${searchPrefix}pulls/`;
+export const allStarsPrefix = `${searchPrefix}stars/`;
+/** Which keys of search were changed of late (registry/search/changes.ts). */
+export const changesPrefix = `${searchPrefix}changes/`;
+/** What people have chosen: facts. */
+export const preferencesPrefix = "outrigger/prefs/";
 export const cancelledPrefix = "outrigger/cancelled/";
 export const leaseHolderKey = "outrigger/lease/holder";
 export const leaseBeatKey = "outrigger/lease/beat";
@@ -103,6 +113,30 @@ export function referrersKey(name: string, subject: string, digest: string): str
   return `${referrersPrefix(name, subject)}${digestPath(digest)}`;
 }
 
+/** Value: what is told of the revision (registry/search/record.ts). */
+export function imageKey(name: string, digest: string): string {
+  return `${allImagesPrefix}${name}/_/${digestPath(digest)}`;
+}
+
+/** Value: the digest, and since when (registry/search/record.ts). */
+export function searchTagKey(name: string, tag: string): string {
+  return `${allSearchTagsPrefix}${name}/_/${tag}`;
+}
+
+/** Value: how often the revision was pulled, and when last (registry/search/pulls.ts). */
+export function pullsKey(name: string, digest: string): string {
+  return `${allPullsPrefix}${name}/_/${digestPath(digest)}`;
+}
+
+/** There while the user's preference is (preferenceKey). */
+export function starKey(name: string, user: string): string {
+  return `${allStarsPrefix}${escapeName(name)}/${Buffer.from(user).toString("hex")}`;
+}
+
+export function preferenceKey(user: string, what: "star" | "bookmark", name: string): string {
+  return `${preferencesPrefix}${Buffer.from(user).toString("hex")}/${what}/${escapeName(name)}`;
+}
+
 // Others of the registry's own.
 
 export function condemnedKey(digest: string): string {
@@ -185,5 +219,35 @@ export function parseReferrersKey(
   const digest = digestOf(match?.[3] ?? "");
   return name !== undefined && isName(name) && subject !== undefined && digest !== undefined
     ? { name, subject, digest }
+    : undefined;
+}
+
+/** What a key of search is about; `undefined`: malformed, one of its changes, or of a newer release. */
+export type SearchKey =
+  | { readonly kind: "image" | "pulls"; readonly name: string; readonly digest: string }
+  | { readonly kind: "tag"; readonly name: string; readonly tag: string }
+  | { readonly kind: "star"; readonly name: string; readonly userHex: string };
+
+export function parseSearchKey(key: string): SearchKey | undefined {
+  const [, kind, name, rest] = /^outrigger\/search\/(images|pulls|tags)\/(.+)\/_\/(.+)$/.exec(key) ?? [];
+  if (name === undefined || rest === undefined) return parseStarKey(key);
+  if (!isName(name)) return undefined;
+  if (kind === "tags") return isTag(rest) ? { kind: "tag", name, tag: rest } : undefined;
+  const digest = digestOf(rest);
+  return digest === undefined ? undefined : { kind: kind === "images" ? "image" : "pulls", name, digest };
+}
+
+function parseStarKey(key: string): SearchKey | undefined {
+  const [, escaped = "", userHex] = /^outrigger\/search\/stars\/([^/]+)\/((?:[0-9a-f]{2})+)$/.exec(key) ?? [];
+  const name = unescapeName(escaped);
+  return userHex !== undefined && name !== undefined && isName(name) ? { kind: "star", name, userHex } : undefined;
+}
+
+/** Of a preference's key: the star that follows from it; `undefined`: none does. */
+export function starOfPreference(key: string): string | undefined {
+  const [, userHex, escaped = ""] = /^outrigger\/prefs\/((?:[0-9a-f]{2})+)\/star\/([^/]+)$/.exec(key) ?? [];
+  const name = unescapeName(escaped);
+  return userHex !== undefined && name !== undefined && isName(name)
+    ? `${allStarsPrefix}${escaped}/${userHex}`
     : undefined;
 }

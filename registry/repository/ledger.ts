@@ -11,14 +11,24 @@ import type {
   PageRequest,
   Stores,
 } from "../../client/contract.ts";
+import type { Clock } from "../../proto/clock.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import { limits } from "../../proto/limits.ts";
+import { changeEntry } from "../search/changes.ts";
 import type { FactsMemory } from "./facts-memory.ts";
 import type { Lease } from "./lease.ts";
 import type { Patience } from "./patience.ts";
 
-/** Operations that a caller has in one Write, beside the lease's check. */
-export const WRITE_OPERATIONS = limits.writeOperations - 1;
+/** Operations that a caller has in one Write, beside the lease's check and what it says of changes to search's keys. */
+export const WRITE_OPERATIONS = limits.writeOperations - 2;
+
+export interface LedgerParts {
+  readonly clock: Pick<Clock, "now">;
+  /** 0 to 1. */
+  readonly random: () => number;
+  /** Absent: a sealed store refuses at once. */
+  readonly patience?: Patience;
+}
 
 export class Ledger {
   readonly #stores: Stores;
@@ -26,15 +36,14 @@ export class Ledger {
   readonly #lease: Lease;
   /** `cores: one` only. */
   readonly #memory: FactsMemory | undefined;
-  /** Absent: a sealed store refuses at once. */
-  readonly #patience: Patience | undefined;
+  readonly #parts: LedgerParts;
 
-  constructor(stores: Stores, lease: Lease, memory: FactsMemory | undefined, patience?: Patience) {
+  constructor(stores: Stores, lease: Lease, memory: FactsMemory | undefined, parts: LedgerParts) {
     this.#stores = stores;
     this.#meta = stores.meta;
     this.#lease = lease;
     this.#memory = memory;
-    this.#patience = patience;
+    this.#parts = parts;
   }
 
   /**
@@ -97,15 +106,25 @@ export class Ledger {
       }
       return this.#writeOnce(operations, options);
     };
-    return this.#patience === undefined ? attempt() : this.#patience.whileSealed(options, attempt);
+    const { patience } = this.#parts;
+    return patience === undefined ? attempt() : patience.whileSealed(options, attempt);
   }
 
   async #writeOnce(operations: readonly MetaOperation[], options: CallOptions): Promise<string[]> {
     const check = this.#lease.check();
+    const { clock, random } = this.#parts;
+    // Made at each attempt: readers look for entries of the last moments only.
+    const change = changeEntry(operations, clock, random);
     const ended = this.#memory?.beginWrite(operations);
     let outcome: "written" | "refused" | "unknown" = "unknown";
     try {
-      const [, ...etags] = await this.#meta.write([check, ...operations], options);
+      const [, ...etags] = await (change === undefined
+        ? this.#meta.write([check, ...operations], options)
+        : this.#meta.write([check, ...operations, change.operation], {
+            ...options,
+            notAfterMs: Math.min(options.notAfterMs ?? Number.POSITIVE_INFINITY, change.notAfterMs),
+          }));
+      etags.length = operations.length;
       outcome = "written";
       ended?.(outcome, etags);
       return etags;
@@ -114,6 +133,7 @@ export class Ledger {
       if (!hasReason(error, "CONDITION_FAILED")) throw error;
       const index = Number(error.metadata["index"]);
       if (index === 0) throw this.#lease.lost(check, error);
+      if (index > operations.length) throw new OutriggerError("CONFLICT", error.message, { cause: error });
       throw new OutriggerError("CONDITION_FAILED", error.message, {
         metadata: { ...error.metadata, index: String(index - 1) },
         side: error.side,

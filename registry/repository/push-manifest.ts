@@ -1,6 +1,6 @@
 /**
  * Manifest pushes (OCI distribution spec 1.1, "Pushing manifests"): a Get, the bytes, a Write; a Get more for each further
- * 90 blobs.
+ * 90 blobs, and a Read of the config when its bytes are not in memory.
  */
 import { randomUUID } from "node:crypto";
 import type { MetaItem, MetaOperation } from "../../client/contract.ts";
@@ -8,6 +8,8 @@ import { hasReason } from "../../proto/errors.ts";
 import { algorithmOf } from "../../proto/keys.ts";
 import { limits } from "../../proto/limits.ts";
 import { RegistryError } from "../errors.ts";
+import { describeImage } from "../search/describe.ts";
+import { decodeTagRecord, encodeRecord, encodeTagRecord, type ImageRecord } from "../search/record.ts";
 import { condemnedState, relyingOn } from "./condemned.ts";
 import type { PushedManifest, RequestContext } from "./contract.ts";
 import { assertDigestText, type Core, digestOfBytes } from "./core.ts";
@@ -16,10 +18,12 @@ import {
   blobKey,
   catalogKey,
   condemnedKey,
+  imageKey,
   layerLink,
   referrersKey,
   refsKey,
   revisionLink,
+  searchTagKey,
   tagHistoryLink,
   tagKey,
   tagLink,
@@ -31,7 +35,7 @@ import { untilNotRaced } from "./races.ts";
 import { encodeReferrer } from "./referrers.ts";
 
 /** In one Write; more tags are as many Writes more, each whole. */
-const TAGS_AT_ONCE = 25;
+const TAGS_AT_ONCE = 22;
 interface Pushed {
   readonly name: string;
   readonly digest: string;
@@ -80,6 +84,7 @@ interface Items {
   readonly marker: MetaItem | undefined;
   readonly revision: MetaItem | undefined;
   readonly refs: MetaItem | undefined;
+  readonly image: MetaItem | undefined;
   readonly referrer: MetaItem | undefined;
   readonly tags: readonly TagItems[];
 }
@@ -89,11 +94,13 @@ interface TagItems {
   readonly link: MetaItem | undefined;
   readonly derived: MetaItem | undefined;
   readonly history: MetaItem | undefined;
+  readonly searched: MetaItem | undefined;
 }
 
 async function putWithTags(core: Core, push: Pushed, tags: readonly string[], context: RequestContext): Promise<void> {
   /** Where, and under which marker, the bytes were stored; `undefined`: not yet stored. */
   let storedUnder: string | undefined;
+  let record: ImageRecord | undefined;
   await untilNotRaced(core, context.signal, async () => {
     const items = await untilNotDeleting(core, push.digest, context, () =>
       patiently(core, context, () => look(core, push, tags, context)),
@@ -106,7 +113,9 @@ async function putWithTags(core: Core, push: Pushed, tags: readonly string[], co
       await storeBytes(core, push, context);
       storedUnder = under;
     }
-    await core.ledger.write(operations(items, push), context, items.basis);
+    // After the bytes: what it needs of them, or of the config, is there by now or never.
+    if (items.image === undefined) record ??= await describeImage(core, push, context);
+    await core.ledger.write(operations(core, items, push, record, context), context, items.basis);
   });
 }
 
@@ -114,12 +123,18 @@ async function putWithTags(core: Core, push: Pushed, tags: readonly string[], co
 async function look(core: Core, push: Pushed, tags: readonly string[], context: RequestContext): Promise<Items> {
   const { name, digest, manifest } = push;
   const { subject } = manifest;
-  const tagKeys = tags.flatMap((tag) => [tagLink(name, tag), tagKey(name, tag), tagHistoryLink(name, tag, digest)]);
+  const tagKeys = tags.flatMap((tag) => [
+    tagLink(name, tag),
+    tagKey(name, tag),
+    tagHistoryLink(name, tag, digest),
+    searchTagKey(name, tag),
+  ]);
   const fixed = [
     catalogKey(name),
     condemnedKey(digest),
     revisionLink(name, digest),
     refsKey(digest, name),
+    imageKey(name, digest),
     ...(subject === undefined ? [] : [referrersKey(name, subject, digest)]),
     ...tagKeys,
   ];
@@ -137,21 +152,20 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
       detail: { digests: missing.slice(0, 100) },
     });
   }
-  const [guard, marker, revision, refs] = answer;
-  const firstTag = subject === undefined ? 4 : 5;
+  const [guard, marker, revision, refs, image] = answer;
+  const firstTag = subject === undefined ? 5 : 6;
   return {
     basis,
     guard,
     marker,
     revision,
     refs,
-    referrer: subject === undefined ? undefined : answer[4],
-    tags: tags.map((tag, index) => ({
-      tag,
-      link: answer[firstTag + 3 * index],
-      derived: answer[firstTag + 3 * index + 1],
-      history: answer[firstTag + 3 * index + 2],
-    })),
+    image,
+    referrer: subject === undefined ? undefined : answer[5],
+    tags: tags.map((tag, index) => {
+      const [link, derived, history, searched] = answer.slice(firstTag + 4 * index);
+      return { tag, link, derived, history, searched };
+    }),
   };
 }
 
@@ -162,8 +176,15 @@ function isDone(items: Items, push: Pushed): boolean {
     items.marker === undefined &&
     items.revision !== undefined &&
     items.refs !== undefined &&
+    items.image !== undefined &&
     (push.manifest.subject === undefined || items.referrer !== undefined) &&
-    items.tags.every(({ link, derived }) => names(link, push.digest) && names(derived, push.digest))
+    items.tags.every(
+      ({ link, derived, searched }) =>
+        names(link, push.digest) &&
+        names(derived, push.digest) &&
+        searched !== undefined &&
+        decodeTagRecord(searched.value)?.digest === push.digest,
+    )
   );
 }
 
@@ -171,8 +192,18 @@ function names(item: MetaItem | undefined, digest: string): boolean {
   return item?.value.toString("utf8") === digest;
 }
 
-function operations(items: Items, push: Pushed): MetaOperation[] {
+/** @param record of the image, where it is not there yet */
+function operations(
+  core: Core,
+  items: Items,
+  push: Pushed,
+  record: ImageRecord | undefined,
+  context: RequestContext,
+): MetaOperation[] {
   const { name, digest, manifest } = push;
+  const now = core.clock.now();
+  const pushed = { pushedMs: now, ...(context.user === undefined ? {} : { pushedBy: context.user.slice(0, 255) }) };
+  const { maxValueBytes } = core.stores.meta.facts.limits;
   return [
     addingUnder(name, items.guard),
     relyingOn(digest, items.marker),
@@ -187,10 +218,14 @@ function operations(items: Items, push: Pushed): MetaOperation[] {
             encodeReferrer(digest, push.bytes.length, manifest),
           ),
         ]),
-    ...items.tags.flatMap(({ tag, link, derived, history }) => [
+    ...(items.image !== undefined || record === undefined
+      ? []
+      : [put(imageKey(name, digest), undefined, encodeRecord(record, pushed, maxValueBytes))]),
+    ...items.tags.flatMap(({ tag, link, derived, history, searched }) => [
       put(tagLink(name, tag), link, digest),
       put(tagKey(name, tag), derived, digest),
       present(tagHistoryLink(name, tag, digest), history, digest),
+      put(searchTagKey(name, tag), searched, encodeTagRecord({ digest, taggedMs: now })),
     ]),
   ];
 }

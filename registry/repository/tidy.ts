@@ -1,18 +1,37 @@
-/** Markers of cancelled uploads, taken away once no Location of theirs can still be good. */
+/** What is kept for a while only: marks of cancelled uploads, and which keys of search were changed. */
 import type { MetaItem } from "../../client/contract.ts";
+import { changesSince } from "../search/changes.ts";
 import type { Core } from "./core.ts";
-import { cancelledPrefix } from "./keys.ts";
+import { cancelledPrefix, changesPrefix } from "./keys.ts";
 import { WRITE_OPERATIONS } from "./ledger.ts";
 import { SESSION_TTL_MS } from "./uploads.ts";
 
 /** Twice a Location's life: cores' clocks differ by less. */
 const CANCELLED_TTL_MS = 2 * SESSION_TTL_MS;
 
-/** @returns how many were taken away */
-export async function removeOldCancellations(core: Core, signal: AbortSignal): Promise<number> {
+/** Longer than any view goes on after its last look (registry/search/view.ts). */
+const CHANGES_KEPT_MS = 60 * 60 * 1000;
+
+/** Once no Location of theirs can still be good. @returns how many were taken away */
+export function removeOldCancellations(core: Core, signal: AbortSignal): Promise<number> {
   const isOld = ({ value }: MetaItem) => !(core.clock.now() - Number(value.toString("utf8")) < CANCELLED_TTL_MS);
+  return removeOld(core, cancelledPrefix, isOld, signal);
+}
+
+/** @returns how many were taken away */
+export function removeOldChanges(core: Core, signal: AbortSignal): Promise<number> {
+  const bound = changesSince(core.clock.now() - CHANGES_KEPT_MS);
+  return removeOld(core, changesPrefix, ({ key }) => key < bound, signal);
+}
+
+async function removeOld(
+  core: Core,
+  prefix: string,
+  isOld: (item: MetaItem) => boolean,
+  signal: AbortSignal,
+): Promise<number> {
   let removed = 0;
-  for await (const page of core.ledger.pages(cancelledPrefix, { signal })) {
+  for await (const page of core.ledger.pages(prefix, { signal })) {
     const old = page.filter(isOld);
     for (let at = 0; at < old.length; at += WRITE_OPERATIONS) {
       const some = old.slice(at, at + WRITE_OPERATIONS);

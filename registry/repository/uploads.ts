@@ -59,7 +59,7 @@ export async function finishUpload(
   const store = storeOf(core, session);
   assertOffset(session, body);
   const cancelled = cancelledKey(session.id);
-  let committed: AppendResult["committed"];
+  let committed: Committed | undefined;
   await untilNotRaced(core, context.signal, async () => {
     // Bytes in a store that is no longer the registry's would be linked to nothing.
     if (!core.stores.endsHere(session.storeId)) throw unknown(session);
@@ -87,6 +87,7 @@ export async function finishUpload(
   });
   const sizeBytes = committed?.info.sizeBytes ?? 0;
   core.cache.keepSize(digest, sizeBytes);
+  if (committed?.bytes !== undefined) core.cache.keepBlob(digest, committed.bytes);
   return { digest, sizeBytes };
 }
 
@@ -125,6 +126,10 @@ export async function cancelUpload(core: Core, session: UploadSession, context: 
 
 /** Bodies that a request may hold in memory: no more than what an Append reads ahead. */
 const SMALL_BODY_BYTES = 256 * 1024;
+/** A config is read again when its manifest is pushed, in a moment. */
+const KEPT_BYTES = 64 * 1024;
+
+type Committed = NonNullable<AppendResult["committed"]> & { readonly bytes?: Buffer };
 
 /**
  * A small blob that comes whole goes by one Put, which costs the driver a third of a stream. Wherever that does not end
@@ -138,7 +143,7 @@ async function commit(
   body: Body,
   isNew: boolean,
   context: RequestContext,
-): Promise<AppendResult["committed"]> {
+): Promise<Committed | undefined> {
   const { sizeBytes = Number.POSITIVE_INFINITY, offsetBytes } = body;
   let whole = body;
   if (isNew && session.offsetBytes === 0 && offsetBytes === 0 && sizeBytes <= SMALL_BODY_BYTES) {
@@ -152,7 +157,7 @@ async function commit(
           { digest, condition: { ifAbsent: true }, once: true },
           context,
         );
-        return { info, digest };
+        return { info, digest, ...(data.length <= KEPT_BYTES ? { bytes: Buffer.from(data) } : {}) };
       } catch (error) {
         if (hasReason(error, "DIGEST_MISMATCH")) throw notThisDigest(digest, error);
         context.signal?.throwIfAborted();

@@ -117,6 +117,11 @@ export function fakeRepositories(): FakeRepositories {
     async cleanUp() {
       if (folder !== undefined) await rm(folder, { recursive: true });
     },
+    search: {
+      async view() {
+        throw new Error("these repositories have no search");
+      },
+    },
     async statBlob(name, digest) {
       enter("statBlob", name);
       const held = repositories.get(name)?.blobs.has(digest) ? bytes.get(digest) : undefined;

@@ -83,7 +83,7 @@ test("marks and record are taken away a day after the end, and not before", asyn
   const at = (ms: number): Core => {
     const clock = { ...testClock, now: () => Date.now() + ms };
     const lease = new NoLease({ meta: done.stores.meta, clock, log: silent });
-    const ledger = new Ledger(done.stores, lease, undefined);
+    const ledger = new Ledger(done.stores, lease, undefined, { clock, random: Math.random });
     return { stores: done.stores, ledger, clock, log: silent, random: Math.random } as unknown as Core;
   };
   const { signal } = new AbortController();

@@ -6,9 +6,11 @@ import {
   parseLink,
   parseReferrersKey,
   parseRefsKey,
+  parseSearchKey,
   parseTagKey,
 } from "../../../registry/repository/keys.ts";
 import { readManifest } from "../../../registry/repository/manifest.ts";
+import { decodePulls, decodeRecord, decodeTagRecord } from "../../../registry/search/record.ts";
 import type { FakeBackend } from "../../helpers/fake-stores.ts";
 
 /** @returns what is wrong; a crash may leave an empty repository in the catalog */
@@ -35,8 +37,12 @@ export function brokenRules(backend: FakeBackend, allow: { readonly emptyReposit
         must(meta.has(keys.revisionLink(link.name, value)), `${key}: names ${value}, which is not there`);
         must(meta.get(keys.tagKey(link.name, link.tag)) === value, `${key}: no derived key`);
         must(meta.has(keys.tagHistoryLink(link.name, link.tag, value)), `${key}: not in its history`);
+        must(meta.has(keys.searchTagKey(link.name, link.tag)), `${key}: search does not know it`);
       }
       if (link.kind === "history") must(meta.has(keys.tagLink(link.name, link.tag)), `${key}: of no tag`);
+      if (link.kind === "revision") {
+        must(meta.has(keys.imageKey(link.name, link.digest)), `${key}: search does not know it`);
+      }
       const bytes = link.kind === "revision" ? backend.blobs.get(keys.blobKey(link.digest))?.bytes : undefined;
       if (link.kind === "revision" && bytes !== undefined) {
         const { blobs, subject } = readManifest(bytes);
@@ -49,6 +55,15 @@ export function brokenRules(backend: FakeBackend, allow: { readonly emptyReposit
     }
     const tag = parseTagKey(key);
     if (tag !== undefined) must(meta.get(keys.tagLink(tag.name, tag.tag)) === value, `${key}: no such tag`);
+    const searched = parseSearchKey(key);
+    if (searched?.kind === "tag") {
+      const names = decodeTagRecord(Buffer.from(value))?.digest;
+      must(meta.get(keys.tagLink(searched.name, searched.tag)) === names, `${key}: no such tag`);
+    } else if (searched?.kind === "image" || searched?.kind === "pulls") {
+      const decode = searched.kind === "image" ? decodeRecord : decodePulls;
+      must(decode(Buffer.from(value)) !== undefined, `${key}: holds ${value}`);
+      must(meta.has(keys.revisionLink(searched.name, searched.digest)), `${key}: no such revision`);
+    }
     const refs = parseRefsKey(key);
     if (refs !== undefined) {
       const { name, digest } = refs;

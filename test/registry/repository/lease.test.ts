@@ -19,6 +19,7 @@ interface Starting {
 
 function start(backend: FakeBackend, clock: VirtualClock, mode: "one" | "many", hooks: FakeHooks = {}): Starting {
   const stores = backend.connect(hooks);
+  backend.now = () => clock.now();
   const core = createRepositories({ stores, mode, clock, log: silent, beatMs: BEAT_MS });
   const started = core.start();
   const starting: Starting = { core, stores, started, state: "waiting" };

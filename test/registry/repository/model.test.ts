@@ -233,7 +233,8 @@ test(`a rebuild of a broken index beside several cores (seed ${seed})`, { timeou
     const { repositories: first } = await startCore({ backend, random });
     for (let at = 0; at < 80; at += 1) await outcome(randomStep(random).run(first));
     for (const key of [...backend.metaText("outrigger/").keys()]) {
-      if (/^outrigger\/(?:tags|refs|referrers|catalog)\//.test(key) && random() < 0.5) backend.meta.delete(key);
+      if (/^outrigger\/(?:tags|refs|referrers|catalog|search\/(?:images|tags))\//.test(key) && random() < 0.5)
+        backend.meta.delete(key);
     }
     const deferred = () => new Promise((resolve) => (random() < 0.5 ? setImmediate(resolve) : resolve(undefined)));
     const hooks = { before: deferred, after: deferred };

@@ -36,6 +36,7 @@ export async function startCore(
     readonly hooks?: FakeHooks;
     readonly random?: () => number;
     readonly contentMemoryBytes?: number;
+    readonly pullsFlushMs?: number;
   } = {},
 ): Promise<Member> {
   const stores = (options.backend ?? new FakeBackend()).connect(options.hooks ?? {});
@@ -44,6 +45,8 @@ export async function startCore(
     mode: options.mode ?? "many",
     clock: options.clock ?? testClock,
     log: silent,
+    // Once, at the end: it would be among the calls that are counted.
+    pullsFlushMs: options.pullsFlushMs ?? 3_600_000,
     ...(options.random === undefined ? {} : { random: options.random }),
     ...(options.contentMemoryBytes === undefined ? {} : { contentMemoryBytes: options.contentMemoryBytes }),
   });
