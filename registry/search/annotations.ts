@@ -47,14 +47,13 @@ export function toldBy(record: ImageRecord, firstChild?: ImageRecord): Told {
 }
 
 /**
- * When an image was made: its annotation, else its config, else the newest entry of its history; of an index: its
- * annotation, else its first image's, else its newest image. As `showTime`; what sorts by time goes by `msOf` of it.
+ * When an image was made: its annotation, else its config, else the newest entry of its history; of an index: the newest of
+ * what it says itself and of its images. As `showTime`; what sorts by time goes by `msOf` of it.
  */
 export function createdOf(record: ImageRecord, children: readonly ImageRecord[] = []): string | undefined {
-  const said = showTime(first(sources(record, children[0]), CREATED) || undefined);
-  if (said !== undefined) return said;
-  if (record.manifests !== undefined) return newest(children.map((child) => createdOf(child)));
-  return showTime(record.image?.created) ?? showTime(record.image?.history?.at(-1)?.created);
+  const said = showTime(first([record.annotations, record.image?.labels], CREATED) || undefined);
+  if (record.manifests !== undefined) return newest([said, ...children.map((child) => createdOf(child))]);
+  return said ?? showTime(record.image?.created) ?? showTime(record.image?.history?.at(-1)?.created);
 }
 
 function newest(times: readonly (string | undefined)[]): string | undefined {

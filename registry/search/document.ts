@@ -81,6 +81,7 @@ export function readDocument({ query, variables = {}, operationName }: GraphQlRe
   const errors = validate(schema, document, undefined, { maxErrors: 20 });
   if (errors.length > 0) throw new DocumentError("GRAPHQL_VALIDATION_FAILED", errors);
   const operation = operationOf(document, operationName);
+  if (operation.operation !== "query") throw refused(`there are queries alone here, and no ${operation.operation}s`);
   const coerced = getVariableValues(schema, operation.variableDefinitions ?? [], variables, { maxErrors: 20 });
   if (coerced.errors) throw new DocumentError("GRAPHQL_VALIDATION_FAILED", coerced.errors);
   const fragments = fragmentsOf(document);
