@@ -7,6 +7,7 @@ import { QueryError } from "./errors.ts";
 import type { Scope } from "./facts.ts";
 import type { LayerHolders } from "./holders.ts";
 import type { Preferences, Preferred } from "./preferences.ts";
+import type { ImageRecord } from "./record.ts";
 import type { Scanner } from "./scanner.ts";
 import { KnownScans } from "./vulnerabilities.ts";
 
@@ -41,6 +42,7 @@ export class Asking {
   readonly #memory: RecordMemory;
   #view: Promise<SearchView> | undefined;
   #preferred: Promise<Preferred> | undefined;
+  readonly #reading = new Map<string, Promise<Records>>();
   #cost = 0;
   #lookedThrough = 0;
 
@@ -71,8 +73,24 @@ export class Asking {
     return this.#preferred;
   }
 
+  /** What several fields need is read once. */
   async records(wanted: readonly Wanted[]): Promise<Records> {
-    return this.#memory.load(await this.view(), wanted, this.context);
+    const fresh = wanted.map(({ name, digests }) => ({
+      name,
+      digests: digests.filter((each) => !this.#reading.has(each)),
+    }));
+    const loading = this.view().then((view) => this.#memory.load(view, fresh, this.context));
+    // Whoever waits for it is told; nobody may.
+    loading.catch(() => {});
+    for (const { digests } of fresh) for (const digest of digests) this.#reading.set(digest, loading);
+    const found = new Map<string, ImageRecord>();
+    for (const { digests } of wanted) {
+      for (const digest of digests) {
+        const record = (await this.#reading.get(digest))?.get(digest);
+        if (record !== undefined) found.set(digest, record);
+      }
+    }
+    return found;
   }
 
   /** Before an answer of so many items is made. @throws QueryError */
