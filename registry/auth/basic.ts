@@ -43,12 +43,20 @@ export function createBasicAuthenticator(options: BasicOptions): Authenticator {
   const nobody: Outcome =
     anonymous === "none"
       ? refused
-      : { account: { name: "", mayRead: all, mayWrite: anonymous === "push" ? all : none, challenge: CHALLENGE } };
+      : {
+          account: {
+            name: "",
+            mayRead: all,
+            readsAll: true,
+            mayWrite: anonymous === "push" ? all : none,
+            challenge: CHALLENGE,
+          },
+        };
 
   const check = async ({ name, password }: Credentials): Promise<Outcome> => {
     const equal = await pool.compare(password, accounts.get(name) ?? NOBODY);
     if (!equal || !accounts.has(name)) return refused;
-    const account: Account = { name, mayRead: all, mayWrite: readOnly.has(name) ? none : all };
+    const account: Account = { name, mayRead: all, readsAll: true, mayWrite: readOnly.has(name) ? none : all };
     return { account };
   };
 
@@ -90,7 +98,7 @@ export function parseBasic(authorization: string): Credentials | undefined {
 
 /** No accounts at all: everybody is the same nobody. */
 export function createOpenAuthenticator(anonymous: "pull" | "push"): Authenticator {
-  const account: Account = { name: "", mayRead: all, mayWrite: anonymous === "push" ? all : none };
+  const account: Account = { name: "", mayRead: all, readsAll: true, mayWrite: anonymous === "push" ? all : none };
   const outcome: Outcome = { account };
   return { asksAtBase: false, authenticate: () => outcome };
 }

@@ -6,6 +6,8 @@ export interface Account {
   /** "" is whoever gives no credentials. */
   readonly name: string;
   readonly mayRead: (repository: string) => boolean;
+  /** mayRead allows every repository: none has to be asked about one by one. */
+  readonly readsAll?: true;
   readonly mayWrite: (repository: string) => boolean;
   /** Logging in may help: the WWW-Authenticate that says how. Absent: what is denied stays denied. */
   readonly challenge?: string;

@@ -6,6 +6,16 @@ import { RegistryError } from "../errors.ts";
 import { ClientGone } from "./body.ts";
 import { driverErrors, fromDriver } from "./driver-errors.ts";
 
+/** A failure within an answer that is given all the same: as what it is told; what someone must look at is logged. */
+export function explainBy(log: Logger): (error: unknown) => { readonly message: string; readonly code: string } {
+  return (error) => {
+    const known = toRegistryError(error);
+    const level = levelOf(error);
+    if (level !== "silent") log[level]({ err: error, code: known.code }, known.message);
+    return known;
+  };
+}
+
 /** Writes the answer unless one was begun or nobody is there to read it. */
 export function answerError(response: ServerResponse, error: unknown, log: Logger, requestId: string): void {
   if (error instanceof ClientGone || response.destroyed) {

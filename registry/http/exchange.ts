@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import type { Clock } from "../../proto/clock.ts";
 import type { Account } from "../auth/contract.ts";
 import type { Repositories, RequestContext } from "../repository/contract.ts";
+import type { SearchService } from "../search/service.ts";
 import type { BodyLimits } from "./body.ts";
 import type { Route } from "./routes.ts";
 
@@ -18,6 +19,10 @@ export interface Shared {
   readonly traffic: Traffic;
   /** Absent: blobs are never fetched from the storage itself. */
   readonly redirect?: Redirect | undefined;
+  /** Absent: there are no searches. */
+  readonly search?: SearchService | undefined;
+  /** Nothing may be changed. */
+  readonly readOnly: boolean;
 }
 
 export interface Redirect {

@@ -5,6 +5,7 @@ import type { Clock } from "../../proto/clock.ts";
 import type { Account, Authenticator, Outcome } from "../auth/contract.ts";
 import { RegistryError } from "../errors.ts";
 import type { Repositories, RequestContext } from "../repository/contract.ts";
+import type { SearchService } from "../search/service.ts";
 import { deleteBlob, pullBlob } from "./blobs.ts";
 import { type BodyLimits, neverContinued } from "./body.ts";
 import { answerError } from "./errors.ts";
@@ -16,6 +17,7 @@ import type { RequestMetrics } from "./metrics.ts";
 import { shorten } from "./names.ts";
 import { parseQuery } from "./query.ts";
 import { matchRoute, type Route, routeMethods } from "./routes.ts";
+import { answerSearch, discover, togglePreference } from "./search.ts";
 import { appendUpload, cancelUpload, finishUpload, startUpload, uploadStatus } from "./uploads.ts";
 
 /** What stands behind the API; exchanged as a whole by a reload. */
@@ -23,6 +25,8 @@ export interface Backend {
   /** Absent: the stores were never reached, there is nothing to serve yet. */
   readonly serving: { readonly repositories: Repositories; readonly secret: Buffer } | undefined;
   readonly authenticator: Authenticator;
+  /** Absent: there are no searches. */
+  readonly search?: SearchService | undefined;
   readonly redirect?: Redirect | undefined;
   /** Nothing may be changed. */
   readonly readOnly: boolean;
@@ -84,7 +88,7 @@ export function createHandler(options: HandlerOptions): Handler {
     const given = request.headers["x-request-id"];
     count += 1;
     const requestId = typeof given === "string" && REQUEST_ID.test(given) ? given : `${prefix}-${count.toString(36)}`;
-    const reading = READING.has(request.method ?? "");
+    const reading = READING.has(request.method ?? "") || isQuestion(path);
     const ended = new LazyAbort();
     const one: Live = { ended, work: reading ? ended : new LazyAbort() };
     live.add(one);
@@ -142,7 +146,8 @@ export function createHandler(options: HandlerOptions): Handler {
       const { serving, redirect } = backend;
       const { bodyLimits, traffic } = options;
       const { repositories, secret } = serving;
-      const shared: Shared = { repositories, secret, redirect, clock, log, bodyLimits, traffic };
+      const { search, readOnly } = backend;
+      const shared: Shared = { repositories, secret, redirect, search, readOnly, clock, log, bodyLimits, traffic };
       const context: RequestContext = {
         requestId,
         ...(account.name === "" ? {} : { user: account.name }),
@@ -176,6 +181,11 @@ function originForm(target: string): string {
 
 const BASE_HEADERS = ["Content-Type", "application/json", "Content-Length", "2"];
 
+/** Asked by POST, and changes nothing: who goes away wants no answer any more. */
+function isQuestion(path: string): boolean {
+  return path.startsWith("/v2/_") && path.endsWith("/search");
+}
+
 function clientLeft(): RegistryError {
   return new RegistryError("UNAVAILABLE", "the client went away");
 }
@@ -205,11 +215,14 @@ function admit(
       throw unauthorized(response, account.challenge, "log in");
     return account;
   }
-  const reading = READING.has(method) && route.kind !== "upload";
+  // A question may be long: it is asked by POST, too.
+  const reading = (READING.has(method) && route.kind !== "upload") || route.kind === "search";
   if (!reading && backend.readOnly) {
     response.setHeader("Allow", "GET, HEAD");
     throw new RegistryError("UNSUPPORTED", "this registry is read-only");
   }
+  // These name no repository, or tell of those alone that the account may read.
+  if (route.kind === "search" || route.kind === "discover" || route.kind === "preferences") return account;
   if (reading ? account.mayRead(route.name) : account.mayWrite(route.name)) return account;
   if (account.challenge !== undefined) throw unauthorized(response, account.challenge, "log in to do this");
   throw new RegistryError(
@@ -243,6 +256,12 @@ function dispatch(exchange: Exchange): Promise<void> {
       return listReferrers(exchange);
     case "catalog":
       return listRepositories(exchange);
+    case "search":
+      return answerSearch(exchange);
+    case "discover":
+      return discover(exchange);
+    case "preferences":
+      return togglePreference(exchange);
     case "base":
       throw new Error("the base is answered before");
   }

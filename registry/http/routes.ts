@@ -13,20 +13,34 @@ export const routeMethods = {
   uploads: ["POST"],
   upload: ["GET", "HEAD", "PATCH", "PUT", "DELETE"],
   referrers: ["GET", "HEAD"],
+  search: ["GET", "POST"],
+  discover: ["GET", "HEAD"],
+  preferences: ["PUT"],
 } as const satisfies Record<string, readonly string[]>;
 
 export type RouteKind = keyof typeof routeMethods;
 
 export interface Route {
   readonly kind: RouteKind;
-  /** Repository; "" for base and catalog. Not yet checked. */
+  /** Repository; "" where the path names none. Not yet checked. */
   readonly name: string;
   /** Tag, digest or upload id; "" where the endpoint has none. Not yet checked. */
   readonly reference: string;
 }
 
 const BASE: Route = { kind: "base", name: "", reference: "" };
-const CATALOG: Route = { kind: "catalog", name: "", reference: "" };
+/** No repository's name begins with "_". */
+const FIXED: ReadonlyMap<string, Route> = new Map(
+  (
+    [
+      ["/v2/_catalog", "catalog"],
+      ["/v2/_zot/ext/search", "search"],
+      ["/v2/_outrigger/search", "search"],
+      ["/v2/_zot/ext/userprefs", "preferences"],
+      ["/v2/_oci/ext/discover", "discover"],
+    ] as const
+  ).map(([path, kind]) => [path, { kind, name: "", reference: "" }]),
+);
 
 /**
  * @param path without query, beginning with "/v2"
@@ -37,7 +51,8 @@ export function matchRoute(path: string): Route | undefined {
   if (path === "/v2/" || path === "/v2") return BASE;
   if (!path.startsWith("/v2/")) return undefined;
   const rest = path.includes("%") ? decode(path) : path;
-  if (rest === "/v2/_catalog") return CATALOG;
+  const fixed = FIXED.get(rest);
+  if (fixed !== undefined) return fixed;
   const end = rest.lastIndexOf("/");
   const reference = rest.slice(end + 1);
   // "/v2/<name>/<kind>/<reference>": the kind's slash is the one before the last.

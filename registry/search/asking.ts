@@ -1,0 +1,115 @@
+/** One document's circumstances: who asks, of what, and how much it may still cost. */
+import type { Account } from "../auth/contract.ts";
+import type { RequestContext } from "../repository/contract.ts";
+import type { SearchSource, SearchView } from "./contract.ts";
+import type { RecordMemory, Records, Wanted } from "./details.ts";
+import { QueryError } from "./errors.ts";
+import type { Scope } from "./facts.ts";
+import type { LayerHolders } from "./holders.ts";
+import type { Preferences, Preferred } from "./preferences.ts";
+import type { ImageRecord } from "./record.ts";
+import type { Scanner } from "./scanner.ts";
+import { KnownScans } from "./vulnerabilities.ts";
+
+/** What searches are answered from. */
+export interface SearchParts {
+  readonly source: SearchSource;
+  readonly holders: LayerHolders;
+  readonly preferences: Preferences;
+  /** Absent: "cve search is disabled". */
+  readonly scanner?: Scanner | undefined;
+}
+
+export interface Asker {
+  readonly account: Account;
+  readonly scope: Scope;
+  readonly mayDelete: (name: string) => boolean;
+  readonly context: RequestContext;
+}
+
+/** Values in one answer, as counted beforehand (cost.ts). */
+export const MAX_COST = 1_000_000;
+/** Records that one document may look through, beside those it shows. */
+const MAX_LOOKED_THROUGH = 20_000;
+
+const NOTHING: Preferred = { starred: new Set(), bookmarked: new Set() };
+
+export class Asking {
+  readonly parts: SearchParts;
+  readonly asker: Asker;
+  /** Absent: there is no scanner. */
+  readonly scans: KnownScans | undefined;
+  readonly #memory: RecordMemory;
+  #view: Promise<SearchView> | undefined;
+  #preferred: Promise<Preferred> | undefined;
+  readonly #reading = new Map<string, Promise<Records>>();
+  #cost = 0;
+  #lookedThrough = 0;
+
+  constructor(parts: SearchParts, asker: Asker, memory: RecordMemory) {
+    this.parts = parts;
+    this.asker = asker;
+    this.#memory = memory;
+    this.scans = parts.scanner && new KnownScans(parts.scanner, asker.context);
+  }
+
+  get scope(): Scope {
+    return this.asker.scope;
+  }
+
+  get context(): RequestContext {
+    return this.asker.context;
+  }
+
+  view(): Promise<SearchView> {
+    this.#view ??= this.parts.source.view(this.context);
+    return this.#view;
+  }
+
+  /** Of who asks; nobody in particular prefers nothing. */
+  preferred(): Promise<Preferred> {
+    const { name } = this.asker.account;
+    this.#preferred ??= name === "" ? Promise.resolve(NOTHING) : this.parts.preferences.of(name, this.context);
+    return this.#preferred;
+  }
+
+  /** What several fields need is read once. */
+  async records(wanted: readonly Wanted[]): Promise<Records> {
+    const fresh = wanted.map(({ name, digests }) => ({
+      name,
+      digests: digests.filter((each) => !this.#reading.has(each)),
+    }));
+    const loading = this.view().then((view) => this.#memory.load(view, fresh, this.context));
+    // Whoever waits for it is told; nobody may.
+    loading.catch(() => {});
+    for (const { digests } of fresh) for (const digest of digests) this.#reading.set(digest, loading);
+    const found = new Map<string, ImageRecord>();
+    for (const { digests } of wanted) {
+      for (const digest of digests) {
+        const record = (await this.#reading.get(digest))?.get(digest);
+        if (record !== undefined) found.set(digest, record);
+      }
+    }
+    return found;
+  }
+
+  /** Before an answer of so many items is made. @throws QueryError */
+  charge(items: number, valuesPerItem: number): void {
+    this.#cost += items * valuesPerItem;
+    if (this.#cost > MAX_COST) {
+      throw new QueryError(
+        `the answer would have about ${this.#cost} values, and ${MAX_COST} are allowed: ask for fewer items (requestedPage.limit) or fewer fields`,
+      );
+    }
+  }
+
+  /** @throws QueryError */
+  lookThrough(images: number): void {
+    this.#lookedThrough += images;
+    if (this.#lookedThrough > MAX_LOOKED_THROUGH) {
+      throw new QueryError(
+        `more than ${MAX_LOOKED_THROUGH} images share a layer with what was asked for: that is too many to look through`,
+      );
+    }
+  }
+}

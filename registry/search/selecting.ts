@@ -1,0 +1,84 @@
+/** A page out of what was found: never more than its end is kept, whatever is looked at. */
+import type { Found } from "./facts.ts";
+import { countOn, MAX_ITEMS, type Order, type Page } from "./page.ts";
+
+export interface Selected<Item> {
+  readonly items: readonly Item[];
+  readonly total: number;
+}
+
+/** The first `keep` in an order, of any number. */
+class Foremost<Item> {
+  readonly #keep: number;
+  readonly #compare: (a: Item, b: Item) => number;
+  #items: Item[] = [];
+
+  constructor(keep: number, compare: (a: Item, b: Item) => number) {
+    this.#keep = keep;
+    this.#compare = compare;
+  }
+
+  add(item: Item): void {
+    this.#items.push(item);
+    if (this.#items.length >= 2 * this.#keep + 100) this.#cut();
+  }
+
+  sorted(): readonly Item[] {
+    this.#cut();
+    return this.#items;
+  }
+
+  #cut(): void {
+    this.#items = this.#items.sort(this.#compare).slice(0, this.#keep);
+  }
+}
+
+/** @throws QueryError */
+export function selectBy<Item>(
+  found: Iterable<Item>,
+  page: Page<unknown>,
+  compare: (a: Item, b: Item) => number,
+): Selected<Item> {
+  const foremost = new Foremost(page.everything ? MAX_ITEMS : page.offset + page.limit, compare);
+  let total = 0;
+  for (const item of found) {
+    total += 1;
+    foremost.add(item);
+  }
+  const count = countOn(page, total);
+  return { items: foremost.sorted().slice(page.offset, page.offset + count), total };
+}
+
+/** Of what comes in the order asked for. @throws QueryError */
+export function selectInOrder<Item>(found: Iterable<Item>, page: Page<unknown>): Selected<Item> {
+  const items: Item[] = [];
+  const end = page.everything ? MAX_ITEMS : page.offset + page.limit;
+  let total = 0;
+  for (const item of found) {
+    if (total >= page.offset && total < end) items.push(item);
+    total += 1;
+  }
+  countOn(page, total);
+  return { items, total };
+}
+
+/** Repositories and tags are ASCII, so this is bytewise. */
+export function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Equals by name, then tag. */
+export function imageOrder(order: Order): (a: Found, b: Found) => number {
+  const byName = (a: Found, b: Found) => byText(a.repository.name, b.repository.name) || byText(a.tag.tag, b.tag.tag);
+  const by = (key: (found: Found) => number) => (a: Found, b: Found) => key(b) - key(a) || byName(a, b);
+  switch (order) {
+    case "ALPHABETIC_DSC":
+      return (a, b) => byName(b, a);
+    case "UPDATE_TIME":
+      return by(({ repository, tag }) => repository.image(tag.digest)?.createdMs ?? 0);
+    case "DOWNLOADS":
+      return by(({ repository, tag }) => repository.image(tag.digest)?.downloads ?? 0);
+    default:
+      return byName;
+  }
+}
