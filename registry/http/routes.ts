@@ -13,13 +13,14 @@ export const routeMethods = {
   uploads: ["POST"],
   upload: ["GET", "HEAD", "PATCH", "PUT", "DELETE"],
   referrers: ["GET", "HEAD"],
+  members: ["GET", "HEAD", "POST"],
 } as const satisfies Record<string, readonly string[]>;
 
 export type RouteKind = keyof typeof routeMethods;
 
 export interface Route {
   readonly kind: RouteKind;
-  /** Repository; "" for base and catalog. Not yet checked. */
+  /** Repository; "" for base, catalog and members. Not yet checked. */
   readonly name: string;
   /** Tag, digest or upload id; "" where the endpoint has none. Not yet checked. */
   readonly reference: string;
@@ -27,6 +28,8 @@ export interface Route {
 
 const BASE: Route = { kind: "base", name: "", reference: "" };
 const CATALOG: Route = { kind: "catalog", name: "", reference: "" };
+/** The cluster that this registry is a member of; with a component more, what only its members ask (registry/members/). */
+const MEMBERS = "/v2/_outrigger/members";
 
 /**
  * @param path without query, beginning with "/v2"
@@ -38,6 +41,10 @@ export function matchRoute(path: string): Route | undefined {
   if (!path.startsWith("/v2/")) return undefined;
   const rest = path.includes("%") ? decode(path) : path;
   if (rest === "/v2/_catalog") return CATALOG;
+  if (rest.startsWith(MEMBERS)) {
+    const asked = rest.slice(MEMBERS.length);
+    if (asked === "" || /^\/[a-z]+$/.test(asked)) return { kind: "members", name: "", reference: asked.slice(1) };
+  }
   const end = rest.lastIndexOf("/");
   const reference = rest.slice(end + 1);
   // "/v2/<name>/<kind>/<reference>": the kind's slash is the one before the last.
