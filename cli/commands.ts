@@ -44,6 +44,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import("./commands/index-keys.ts"),
   },
   {
+    name: "cluster",
+    summary: "tell how the members of a cluster of registries are, and what has still to move",
+    load: () => import("./commands/cluster.ts"),
+  },
+  {
     name: "copy",
     summary: "copy a pair of stores to another: a backup, or the first part of a move",
     load: () => import("./commands/copy.ts"),

@@ -72,7 +72,7 @@ function applyEnvironment(tree: Record<string, unknown>, env: Readonly<Record<st
     const key = keys.get(variable);
     if (key === undefined) {
       // Other names are other programs' business: drivers' settings, and what Kubernetes sets for a service "outrigger".
-      if (/^OUTRIGGER_(?:HTTP|STORES|AUTH|LOG)_/.test(variable)) {
+      if (/^OUTRIGGER_(?:HTTP|STORES|AUTH|LOG|CLUSTER)_/.test(variable)) {
         const meant = nearest(variable, [...keys.keys()]);
         problems.push(`${variable} is not a setting${meant === undefined ? "" : `: did you mean ${meant}?`}`);
       }
@@ -137,6 +137,8 @@ function explain(issue: z.core.$ZodIssue, tree: unknown): string[] {
       return [`${path} is not ${issue.expected === "object" ? "a section" : `a ${issue.expected}`}`];
     case "invalid_value":
       return [`${path} is none of ${issue.values.join(", ")}`];
+    case "invalid_key":
+      return [`${path} ${issue.issues[0]?.message ?? "is not a name"}`];
     default:
       return [`${path}${/^(?:is|has) /.test(issue.message) ? "" : ":"} ${issue.message}`];
   }

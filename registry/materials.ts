@@ -1,13 +1,14 @@
 /** What a registry reads from files besides its configuration; read again when they change. */
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
-import type { Clock } from "../proto/clock.ts";
+import { type Clock, systemClock } from "../proto/clock.ts";
 import { createBasicAuthenticator, createOpenAuthenticator } from "./auth/basic.ts";
 import type { BcryptPool } from "./auth/bcrypt-pool.ts";
 import type { Authenticator } from "./auth/contract.ts";
 import { readHtpasswd } from "./auth/htpasswd-file.ts";
 import { anonymousOf, type Config } from "./config.ts";
 import type { TlsMaterial } from "./http/listener.ts";
+import { closeUnused, openView } from "./members/view.ts";
 import { readSecretFile } from "./secret-file.ts";
 
 type Accounts = Awaited<ReturnType<typeof readHtpasswd>>;
@@ -36,6 +37,7 @@ export async function checkFiles(config: Config): Promise<void> {
   if (config.http.secretFile !== undefined) await readSecretFile(config.http.secretFile);
   await loadAccounts(config);
   await loadTls(config);
+  if (config.cluster) closeUnused(await openView(config.cluster, systemClock), undefined);
 }
 
 /** @throws Error that names the setting, also when the two do not fit each other */

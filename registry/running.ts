@@ -14,6 +14,7 @@ import type { Listener } from "./http/listener.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { createReadiness } from "./http/readiness.ts";
 import { loadAuthenticator, loadTls } from "./materials.ts";
+import { Cluster } from "./members/cluster.ts";
 import { openListener, urlHost } from "./opening.ts";
 import { Pairs } from "./pairs/pairs.ts";
 import { normalPrefix } from "./pairs/routes.ts";
@@ -101,7 +102,11 @@ export async function startWith(
   const tls = await loadTls(config);
 
   const traffic: Traffic = { bytesIn: 0, bytesOut: 0, uploadsOpen: 0, pullsOpen: 0 };
-  const metrics = createMetrics(traffic, () => pairs.health());
+  const metrics = createMetrics(
+    traffic,
+    () => pairs.health(),
+    () => cluster.health(),
+  );
   const pairs = new Pairs(parts, config, {
     log,
     clock,
@@ -111,6 +116,14 @@ export async function startWith(
     readOnly: () => config.readOnly,
     observeStoreCall: metrics.observeStoreCall,
   });
+  const cluster = new Cluster({
+    clock,
+    log,
+    coreVersion,
+    observe: metrics.observeMember,
+    changeMs: () => config.stores.sealedWaitSeconds * 1000,
+  });
+  cluster.use(await cluster.prepare(config.cluster));
   let serving: Backend["serving"];
   const readiness = createReadiness({
     clock,
@@ -124,6 +137,7 @@ export async function startWith(
       serving,
       authenticator,
       readOnly: config.readOnly,
+      routing: cluster.routing,
       redirect: redirectOf(config, (name) => pairs.storesOf(name)),
     }),
     aside: createAside({
@@ -151,6 +165,7 @@ export async function startWith(
     await Promise.all(listeners.map((listener) => listener.closed()));
     handler.abortAll();
     await within(clock, ABORT_MS, handler.idle());
+    cluster.use(undefined);
     await pairs.close();
     await pool.close();
   };
@@ -202,10 +217,12 @@ export async function startWith(
       // Everything that can be wrong is looked at before anything is changed.
       const nextAuthenticator = await loadAuthenticator(next, pool, clock);
       const nextTls = await loadTls(next);
+      const nextCluster = await cluster.prepare(next.cluster);
       const before = config;
       const changed = [...(await pairs.switchTo(next))];
       if (nextTls && tls) api.replaceTls(nextTls);
       authenticator = nextAuthenticator;
+      cluster.use(nextCluster);
       log.level = next.log.level;
       const differs = (key: string) => !isDeepStrictEqual(at(before, key), at(next, key));
       const ignored: string[] = fixedKeys.filter(differs);
@@ -276,7 +293,7 @@ export async function startWith(
   }
 }
 
-const liveKeys = ["stores.sealedWaitSeconds", "auth", "readOnly", "redirect", "log", "http.tls"] as const;
+const liveKeys = ["stores.sealedWaitSeconds", "auth", "readOnly", "redirect", "log", "http.tls", "cluster"] as const;
 /** Settings that a reload cannot change. */
 const fixedKeys = ["http.listen", "http.secretFile", "http.metrics", "cores", "uploadBudgetMiB", "reload"] as const;
 

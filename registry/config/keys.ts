@@ -7,6 +7,8 @@ export interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
   readonly items?: JsonSchema;
+  /** Of a section whose entries have names of their own; `{}` and false elsewhere. */
+  readonly additionalProperties?: JsonSchema | boolean;
   readonly enum?: readonly string[];
   readonly default?: unknown;
   readonly description?: string;
@@ -35,7 +37,9 @@ function leaves(schema: JsonSchema, path: readonly string[], required: boolean):
   const last = path.at(-1);
   if (schema.items?.properties && last !== undefined)
     return leaves(schema.items, [...path.slice(0, -1), `${last}[]`], required);
-  const isInList = path.slice(0, -1).some((part) => part.endsWith("[]"));
+  const entry = entryOf(schema);
+  if (entry?.properties) return leaves(entry, [...path, "<id>"], required);
+  const isInList = path.slice(0, -1).some((part) => part.endsWith("[]") || part === "<id>");
   // An entry's sections are those of the keys they are named after.
   if (!schema.properties || isInList)
     return [{ path, schema, required, ...(isInList ? {} : { variable: variableOf(path) }) }];
@@ -78,7 +82,12 @@ export function firstRequired(path: readonly PropertyKey[]): string {
 }
 
 function within(schema: JsonSchema | undefined, part: PropertyKey): JsonSchema | undefined {
-  return typeof part === "number" ? schema?.items : schema?.properties?.[String(part)];
+  if (typeof part === "number") return schema?.items;
+  return schema?.properties?.[String(part)] ?? (schema && entryOf(schema));
+}
+
+function entryOf({ additionalProperties }: JsonSchema): JsonSchema | undefined {
+  return typeof additionalProperties === "object" ? additionalProperties : undefined;
 }
 
 /** The candidate that most likely was meant. */

@@ -1,5 +1,6 @@
 /** The registry's configuration: the one place that says which keys there are and what they mean. */
 import { z } from "zod";
+import { clusterSchema } from "./cluster.ts";
 
 const address = z
   .string()
@@ -227,6 +228,7 @@ export const configSchema = z.strictObject({
     .max(65_536)
     .default(128)
     .describe("Memory for what uploads have sent and the driver has not yet persisted, all together."),
+  cluster: clusterSchema.optional(),
 });
 
 export type Config = z.output<typeof configSchema>;

@@ -17,6 +17,7 @@ import type { RequestMetrics } from "./metrics.ts";
 import { shorten } from "./names.ts";
 import { parseQuery } from "./query.ts";
 import { matchRoute, type Route, routeMethods } from "./routes.ts";
+import type { Asking, Routing } from "./routing.ts";
 import { answerSearch, discover, togglePreference } from "./search.ts";
 import { appendUpload, cancelUpload, finishUpload, startUpload, uploadStatus } from "./uploads.ts";
 
@@ -30,6 +31,8 @@ export interface Backend {
   readonly redirect?: Redirect | undefined;
   /** Nothing may be changed. */
   readonly readOnly: boolean;
+  /** Where several registries answer as one. */
+  readonly routing?: Routing | undefined;
 }
 
 /** A request outside /v2/; false: not one of its paths. */
@@ -113,10 +116,11 @@ export function createHandler(options: HandlerOptions): Handler {
       route = matchRoute(path);
       const { authorization } = request.headers;
       const backend = options.backend();
-      const outcome = backend.authenticator.authenticate(authorization);
+      const peer = backend.routing?.peerOf(request, response);
+      const outcome = peer ?? backend.authenticator.authenticate(authorization);
       const go = (known: Outcome): Promise<void> => {
         const account = admit(backend, known, route, request, response);
-        return serve(backend, account, route, mark < 0 ? "" : url.slice(mark + 1));
+        return serve(backend, account, peer, route, mark < 0 ? "" : url.slice(mark + 1));
       };
       (outcome instanceof Promise ? outcome.then(go) : go(outcome)).then(settle, (error) => {
         fail(error);
@@ -132,7 +136,13 @@ export function createHandler(options: HandlerOptions): Handler {
       if (closed) done(one);
     }
 
-    async function serve(backend: Backend, account: Account, found: Route | undefined, queryText: string) {
+    async function serve(
+      backend: Backend,
+      account: Account,
+      peer: Asking | undefined,
+      found: Route | undefined,
+      queryText: string,
+    ) {
       if (found === undefined)
         throw new RegistryError("UNSUPPORTED", `there is no endpoint ${shorten(path)}`, { status: 404 });
       if (found.kind === "base") {
@@ -156,7 +166,8 @@ export function createHandler(options: HandlerOptions): Handler {
         },
       };
       const query = parseQuery(queryText);
-      await dispatch({ shared, request, response, route: found, query, account, context, ended });
+      const exchange: Exchange = { shared, request, response, route: found, query, account, context, ended };
+      await (backend.routing ? backend.routing.serve(exchange, peer, dispatch) : dispatch(exchange));
     }
   };
 
@@ -262,6 +273,8 @@ function dispatch(exchange: Exchange): Promise<void> {
       return discover(exchange);
     case "preferences":
       return togglePreference(exchange);
+    case "members":
+      throw new RegistryError("UNSUPPORTED", "this registry is no member of a cluster", { status: 404 });
     case "base":
       throw new Error("the base is answered before");
   }

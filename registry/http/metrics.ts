@@ -8,9 +8,19 @@ export interface RequestMetrics {
   observe(route: string, method: string, status: number, durationMs: number): void;
 }
 
+/** Of another member of the cluster. */
+export interface MemberHealth {
+  readonly member: string;
+  /** False for some seconds after it failed several times in a row. */
+  readonly isAsked: boolean;
+  readonly underWay: number;
+}
+
 export interface Metrics extends RequestMetrics {
   /** @param prefix of the repositories whose pair was called; "": the main pair */
   observeStoreCall(call: ObservedCall, prefix: string): void;
+  /** @param durationMs to the answer's head */
+  observeMember(member: string, outcome: string, durationMs: number): void;
   readonly contentType: string;
   render(): Promise<string>;
 }
@@ -20,6 +30,7 @@ const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIO
 export function createMetrics(
   traffic: Traffic,
   health: () => readonly (StoreHealth & { readonly prefix: string })[],
+  members: () => readonly MemberHealth[] = () => [],
 ): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -51,12 +62,36 @@ export function createMetrics(
         this.set({ kind, role: beside ? "move" : "main", prefix }, ready ? 1 : 0);
     },
   });
+  const memberRequests = new Histogram({
+    name: "outrigger_member_request_duration_seconds",
+    help: "Time to the head of another member's answer; outcome is answered, down, wrong, disagrees, or left by who asked.",
+    labelNames: ["member", "outcome"],
+    buckets: [0.002, 0.01, 0.05, 0.2, 1, 5, 30],
+    registers: [registry],
+  });
+  memberGauge(
+    registry,
+    "outrigger_member_asked",
+    "0 while a member is given up for some seconds.",
+    members,
+    (member) => (member.isAsked ? 1 : 0),
+  );
+  memberGauge(
+    registry,
+    "outrigger_member_requests_open",
+    "Requests to another member under way.",
+    members,
+    ({ underWay }) => underWay,
+  );
   return {
     observe(route, method, status, durationMs) {
       durations.observe({ route, method: METHODS.has(method) ? method : "other", status }, durationMs / 1000);
     },
     observeStoreCall({ method, reason = "", durationMs }, prefix) {
       storeCalls.observe({ method, reason, prefix }, durationMs / 1000);
+    },
+    observeMember(member, outcome, durationMs) {
+      memberRequests.observe({ member, outcome }, durationMs / 1000);
     },
     contentType: registry.contentType,
     render: () => registry.metrics(),
@@ -71,6 +106,25 @@ function counter(registry: Registry, name: string, help: string, total: () => nu
     collect() {
       this.reset();
       this.inc(total());
+    },
+  });
+}
+
+function memberGauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  members: () => readonly MemberHealth[],
+  value: (member: MemberHealth) => number,
+): void {
+  new Gauge({
+    name,
+    help,
+    labelNames: ["member"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const health of members()) this.set({ member: health.member }, value(health));
     },
   });
 }

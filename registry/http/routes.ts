@@ -16,6 +16,7 @@ export const routeMethods = {
   search: ["GET", "POST"],
   discover: ["GET", "HEAD"],
   preferences: ["PUT"],
+  members: ["GET", "HEAD", "POST"],
 } as const satisfies Record<string, readonly string[]>;
 
 export type RouteKind = keyof typeof routeMethods;
@@ -41,6 +42,8 @@ const FIXED: ReadonlyMap<string, Route> = new Map(
     ] as const
   ).map(([path, kind]) => [path, { kind, name: "", reference: "" }]),
 );
+/** The cluster that this registry is a member of; with a component more, what only its members ask (registry/members/). */
+const MEMBERS = "/v2/_outrigger/members";
 
 /**
  * @param path without query, beginning with "/v2"
@@ -53,6 +56,10 @@ export function matchRoute(path: string): Route | undefined {
   const rest = path.includes("%") ? decode(path) : path;
   const fixed = FIXED.get(rest);
   if (fixed !== undefined) return fixed;
+  if (rest.startsWith(MEMBERS)) {
+    const asked = rest.slice(MEMBERS.length);
+    if (asked === "" || /^\/[a-z]+$/.test(asked)) return { kind: "members", name: "", reference: asked.slice(1) };
+  }
   const end = rest.lastIndexOf("/");
   const reference = rest.slice(end + 1);
   // "/v2/<name>/<kind>/<reference>": the kind's slash is the one before the last.

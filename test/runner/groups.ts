@@ -30,6 +30,7 @@ const folders: Readonly<Record<string, string | readonly string[]>> = {
   backends: [...sdkDrivers, "composed", "mirror", "shard", "cache"].map((driver) => `drivers/${driver}/`),
   pairs: "pairs/",
   conformance: ["conformance/kit-drivers", "conformance/kit-hostile", "conformance/wrong"],
+  cluster: "cluster/",
   guides: "guides/",
   e2e: "e2e/",
   faults: "faults/",
@@ -78,6 +79,8 @@ export const groups: readonly Group[] = [
   group("pairs", { timeoutMs: 1_600_000 }),
   // The kit against drivers of this package, wrong ones, and what is no driver at all.
   group("conformance", { timeoutMs: 1_600_000, needsTools: false }),
+  // Several registries that answer as one, as processes: killed, stopped, slow, lying.
+  group("cluster", { timeoutMs: 600_000, needsTools: false }),
   // Guides followed word for word: they install what they name, and mostly wait for the kit.
   group("guides", { timeoutMs: 1_600_000, needsTools: false }),
   group("e2e", { timeoutMs: 600_000 }),

@@ -1,0 +1,162 @@
+/** The section `cluster`: which registries answer as one, and who of them owns a repository. */
+import { z } from "zod";
+import { ownerRule } from "../members/globs.ts";
+
+const MEMBER_ID = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
+
+const memberId = z
+  .string()
+  .regex(MEMBER_ID, "is not a member's id: write 1 to 32 of a-z, 0-9 and -, as in a or store-1");
+
+const file = z.string().min(1, "is empty: write a path");
+
+const member = z.strictObject({
+  url: z
+    .string()
+    .refine(isOrigin, "is not an origin: write http:// or https://, a host and perhaps a port, nothing after it")
+    .describe("Where the other members reach it: `https://host:port`, no path. Requests to members go here alone."),
+  tls: z
+    .strictObject({
+      ca: file.optional().describe("PEM file of the authorities to trust. Default: the system's."),
+      cert: file
+        .optional()
+        .describe("PEM file of a certificate to show, for members behind a proxy that asks for one."),
+      key: file.optional().describe("PEM file of its key."),
+      serverName: z.string().optional().describe("Name that the member's certificate must have. Default: the url's."),
+    })
+    .refine(
+      (tls) => (tls.cert === undefined) === (tls.key === undefined),
+      "cert and key belong together: give both or neither",
+    )
+    .optional()
+    .describe(
+      "How its certificate is checked: `ca`, `cert`, `key`, `serverName`, each like those of `stores.blobs.tls`.",
+    ),
+});
+
+const members = z.record(memberId, member).refine((all) => Object.keys(all).length > 0, "is empty: name a member");
+
+const owner = z.strictObject({
+  by: z
+    .enum(["rendezvous", "prefix", "rules"])
+    .default("rendezvous")
+    .describe(
+      "Who owns a repository. `rendezvous`: a hash decides, and one more member moves 1/N of the names. `prefix`: the name's first component is a member's id. `rules`: `cluster.owner.rules`.",
+    ),
+  key: z
+    .string()
+    .default("")
+    .describe(
+      "With `rendezvous`: keys the hash, so that nobody outside can choose names that all fall to one member. The same on every member; another one moves nearly all names.",
+    ),
+  rules: z
+    .array(
+      z.strictObject({
+        repositories: z
+          .string()
+          .refine(
+            (text) => ownerRule(text) !== undefined,
+            "is not a pattern: write a repository name, with * for anything within a component and ** for anything",
+          )
+          .describe("Names that the rule is for: `*` is anything within a component, `**` anything."),
+        member: memberId.describe("Who owns them."),
+      }),
+    )
+    .default([])
+    .describe("With `by: rules`: the first one that fits a name counts; a name that none fits belongs to nobody."),
+});
+
+export const clusterSchema = z
+  .strictObject({
+    self: memberId.describe("Which of the members this registry is."),
+    members: members.describe("All members, by id; the same list on each of them."),
+    owner: owner.prefault({}),
+    peers: z.strictObject({
+      keyFile: file.describe(
+        "Members prove by it who they are: one key a line, at least 32 characters each. The first signs, all are taken, so a key is exchanged by adding it below first. Read again on a reload.",
+      ),
+    }),
+    partial: z
+      .enum(["refuse", "allow"])
+      .default("refuse")
+      .describe(
+        "What a list over all members is while one is down: `refuse`: an error that names it. `allow`: the others' part, with a Warning header.",
+      ),
+    digests: z
+      .enum(["owner", "all"])
+      .default("owner")
+      .describe(
+        "Who is asked for a manifest or blob by digest. `all`: first this member, then the owner, then the others. What was deleted at the owner may then still be found elsewhere.",
+      ),
+    answerSeconds: z
+      .number()
+      .min(0.1)
+      .max(600)
+      .default(10)
+      .describe(
+        "How long a member may take to begin its answer; a change has as long as `stores.sealedWaitSeconds` more.",
+      ),
+    previous: z
+      .strictObject({
+        members: members.describe("`cluster.members` as it was."),
+        owner: owner.prefault({}).describe("`cluster.owner` as it was."),
+      })
+      .optional()
+      .describe(
+        "While names move after a change of `members` or `owner`: what they were before, until `outrigger cluster status` says that nothing is left to move (docs/guides/cluster.md).",
+      ),
+  })
+  .superRefine(checkCluster);
+
+export type ClusterConfig = z.output<typeof clusterSchema>;
+export type MemberConfig = z.output<typeof member>;
+export type OwnerConfig = z.output<typeof owner>;
+
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  const isHttp = url.protocol === "http:" || url.protocol === "https:";
+  return isHttp && (text === url.origin || text === `${url.origin}/`);
+}
+
+interface ListInput {
+  readonly members: Readonly<Record<string, { readonly url: string }>>;
+  readonly owner: OwnerConfig;
+}
+
+function checkCluster(
+  cluster: ListInput & { readonly self: string; readonly previous?: ListInput | undefined },
+  context: z.core.$RefinementCtx,
+): void {
+  const { self, previous } = cluster;
+  const say = (path: PropertyKey[], message: string) => context.addIssue({ code: "custom", path, message });
+  if (!(self in cluster.members) && !(previous && self in previous.members)) {
+    say(["self"], `is ${self}, which is none of cluster.members: there are ${Object.keys(cluster.members).join(", ")}`);
+  }
+  checkList(cluster, [], say);
+  if (previous) checkList(previous, ["previous"], say);
+}
+
+function checkList(
+  { members: all, owner: { by, rules } }: ListInput,
+  path: PropertyKey[],
+  say: (path: PropertyKey[], message: string) => void,
+): void {
+  const known = Object.keys(all).join(", ");
+  const byUrl = new Map<string, string>();
+  for (const [id, { url }] of Object.entries(all)) {
+    const origin = URL.canParse(url) ? new URL(url).origin : url;
+    const twin = byUrl.get(origin);
+    if (twin !== undefined)
+      say([...path, "members", id, "url"], `is ${origin}, which member ${twin} has: give each its own`);
+    byUrl.set(origin, id);
+  }
+  if (by === "rules" && rules.length === 0)
+    say([...path, "owner", "rules"], "is empty, and cluster.owner.by is rules: write a rule, perhaps for **");
+  if (by !== "rules" && rules.length > 0)
+    say([...path, "owner", "rules"], `is there, and cluster.owner.by is ${by}: leave one of them out`);
+  for (const [index, rule] of rules.entries()) {
+    if (!(rule.member in all))
+      say([...path, "owner", "rules", index, "member"], `is ${rule.member}, which is no member: there are ${known}`);
+  }
+}

@@ -1,0 +1,159 @@
+/** The catalog of all members: each is asked for n names after `last`, and their pages are merged (members.md). */
+import type { Clock } from "../../proto/clock.ts";
+import { RegistryError } from "../errors.ts";
+import type { Listing, Repositories, RequestContext } from "../repository/contract.ts";
+import { isName, listingBound } from "../repository/names.ts";
+import { untilAgreed } from "./agree.ts";
+import type { MemberClient } from "./client.ts";
+import { isMemberError, type MemberError, MemberWrong } from "./errors.ts";
+import { catalogPath } from "./paths.ts";
+import { Slots } from "./slots.ts";
+import { parseJson } from "./verify.ts";
+import type { View } from "./view.ts";
+
+interface PageAsked {
+  readonly last: string;
+  readonly limit: number;
+}
+
+export interface CatalogOptions {
+  readonly view: () => View;
+  readonly client: MemberClient;
+  readonly clock: Clock;
+  /** This member's own stores. */
+  readonly local: Repositories;
+  readonly account: string;
+  /** Members whose part is not in the answer, where that is allowed. */
+  readonly missing: (members: readonly string[]) => void;
+}
+
+/** Members asked at once. */
+const AT_ONCE = 8;
+/** A name has at most 255 characters; JSON adds three. */
+const NAME_BYTES = 260;
+
+/** @throws RegistryError (502) that names a member, unless `partial: allow` */
+export async function mergedCatalog(
+  options: CatalogOptions,
+  page: PageAsked,
+  context: RequestContext,
+): Promise<Listing> {
+  const view = options.view();
+  const failed: MemberError[] = [];
+  const losers = new AbortController();
+  const slots = new Slots(AT_ONCE);
+  const signal = AbortSignal.any([context.signal, losers.signal]);
+  const ask = async (id: string): Promise<Listing> => {
+    try {
+      if (id === view.self) return await ownedListing(options.local, view, page, { ...context, signal });
+      return await askedListing(options, id, page, slots, signal);
+    } catch (error) {
+      if (isMemberError(error) && view.partial === "allow") {
+        failed.push(error);
+        return { names: [], more: false };
+      }
+      losers.abort(error);
+      throw isMemberError(error) ? asGateway(error) : error;
+    }
+  };
+  const pages = await Promise.all(holders(view).map(ask));
+  if (failed.length > 0) options.missing(failed.map(({ member }) => member).sort());
+  return mergePages(pages, page.limit);
+}
+
+/** All who may list a name: while names move also those that were members. */
+function holders({ list, previous }: View): string[] {
+  return [...new Set([...list.ids, ...(previous?.ids ?? [])])];
+}
+
+/**
+ * In order, each once, at most `limit`. A page that says that more follows holds for names up to its last one: what others
+ * list beyond may not be next.
+ */
+export function mergePages(pages: readonly Listing[], limit: number): Listing {
+  const ends = pages.flatMap(({ names, more }) => (more ? [names.at(-1) ?? ""] : [])).sort(byBytes);
+  const [end] = ends;
+  const all = [...new Set(pages.flatMap(({ names }) => names))].sort(byBytes);
+  const known = end === undefined ? all : all.filter((name) => name <= end);
+  return { names: known.slice(0, limit), more: end !== undefined || known.length > limit };
+}
+
+/** Names are ASCII: the order of their code units is that of their bytes. */
+function byBytes(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** What this member lists when another one asks: names that it owns, or gives up but still holds. */
+export async function ownedListing(
+  local: Repositories,
+  view: View,
+  page: PageAsked,
+  context: RequestContext,
+): Promise<Listing> {
+  const names: string[] = [];
+  let { last } = page;
+  for (;;) {
+    const found = await local.listRepositories({ last, limit: page.limit }, context);
+    for (const name of found.names) {
+      if (!mayList(view, view.self, name)) continue;
+      if (names.length === page.limit) return { names, more: true };
+      names.push(name);
+    }
+    last = found.names.at(-1) ?? last;
+    if (!found.more || found.names.length === 0) return { names, more: false };
+    if (names.length === page.limit) return { names, more: true };
+  }
+}
+
+function mayList({ list, previous }: View, member: string, name: string): boolean {
+  return list.ownerOf(name) === member || previous?.ownerOf(name) === member;
+}
+
+async function askedListing(
+  { client, clock, account, view }: CatalogOptions,
+  id: string,
+  page: PageAsked,
+  slots: Slots,
+  signal: AbortSignal,
+): Promise<Listing> {
+  const free = await slots.take(signal);
+  try {
+    const answer = await untilAgreed(clock, signal, () =>
+      client.ask(id, {
+        method: "GET",
+        path: catalogPath(page.limit, page.last),
+        role: "itself",
+        account,
+        maxBytes: 1024 + page.limit * NAME_BYTES,
+        signal,
+      }),
+    );
+    if (answer.status !== 200) throw new MemberWrong(id, `answers ${answer.status} when asked for its catalog`);
+    const parsed = parseJson(id, answer.body) as { repositories?: unknown } | null;
+    const more = answer.headers["link"] !== undefined;
+    return checked(view(), id, page, parsed?.repositories, more);
+  } finally {
+    free();
+  }
+}
+
+/** @throws MemberWrong for names out of order, given twice, not asked for, or not its own */
+function checked(view: View, id: string, page: PageAsked, names: unknown, more: boolean): Listing {
+  const wrong = (what: string) => new MemberWrong(id, `answers a catalog page ${what}`);
+  if (!Array.isArray(names)) throw wrong("that is none");
+  if (names.length > page.limit) throw wrong(`of ${names.length} names where ${page.limit} were asked for`);
+  if (more && names.length === 0) throw wrong("without names that says that more follow");
+  let before = listingBound(page.last);
+  for (const name of names as readonly unknown[]) {
+    if (typeof name !== "string" || !isName(name)) throw wrong("with what is not a repository name");
+    if (name <= before) throw wrong(`that is not in order: ${name} after ${before}`);
+    if (!mayList(view, id, name)) throw wrong(`with ${name}, which is not its own`);
+    before = name;
+  }
+  return { names: names as string[], more };
+}
+
+/** A list over all members that lacks one is not the list: the gateway's fault, not the client's (502). */
+function asGateway(error: MemberError): RegistryError {
+  return new RegistryError(error.code, error.message, { status: 502, detail: error.detail, cause: error });
+}

@@ -1,0 +1,320 @@
+/** Asking another member: one signed request, bounded in time, in bytes and in number, with an error that names it. */
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { Clock } from "../../proto/clock.ts";
+import { sendBody } from "./body.ts";
+import { isMemberError, MemberDisagrees, MemberDown, MemberWrong } from "./errors.ts";
+import type { Origin } from "./origin.ts";
+import { MEMBER, type Role, signRequest } from "./peers.ts";
+import type { View } from "./view.ts";
+
+export interface MemberRequest {
+  readonly method: string;
+  /** With its query; made by paths.ts, never by a client. */
+  readonly path: string;
+  readonly role: Role;
+  /** Whose request it is. Default: nobody's. */
+  readonly account?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: MemberBody;
+  /** From the request's end to the answer's head. Default: `cluster.answerSeconds`. */
+  readonly deadlineMs?: number;
+  readonly signal: AbortSignal;
+}
+
+/** Consumed once, and not before the member has asked for it: until then a request can be sent again. */
+export interface MemberBody {
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** Absent: sent chunked. */
+  readonly sizeBytes?: number;
+  /** No more is wanted: the member has answered. */
+  stop(): void;
+}
+
+/** Its head; whoever has it reads the body to its end, or discards it. */
+export interface OpenAnswer {
+  readonly member: string;
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** Consumed once. Rejects with MemberDown when it breaks off or falls silent. */
+  readonly body: AsyncIterable<Buffer>;
+  discard(): void;
+}
+
+export interface WholeAnswer {
+  readonly member: string;
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export type ObserveMember = (
+  member: string,
+  outcome: "answered" | "down" | "wrong" | "disagrees" | "left",
+  ms: number,
+) => void;
+
+/** A member that sends no byte of its answer, or takes none of a body, for so long is given up. */
+const IDLE_MS = 60_000;
+/** What is read whole is there in so much more time than its head. */
+const WHOLE_MS = 20_000;
+export const DEFAULT_MAX_BYTES = 1024 * 1024;
+
+export class MemberClient {
+  readonly #view: () => View;
+  readonly #clock: Clock;
+  readonly #observe: ObserveMember;
+
+  constructor(view: () => View, clock: Clock, observe: ObserveMember = () => {}) {
+    this.#view = view;
+    this.#clock = clock;
+    this.#observe = observe;
+  }
+
+  /**
+   * The whole answer, at most `maxBytes` (default 1 MiB) of body.
+   * @throws MemberDown, MemberWrong, MemberDisagrees; the signal's reason
+   */
+  async ask(member: string, request: MemberRequest & { readonly maxBytes?: number }): Promise<WholeAnswer> {
+    const { maxBytes = DEFAULT_MAX_BYTES } = request;
+    const answer = await this.open(member, request);
+    let isLate = false;
+    const cancel = this.#clock.after(WHOLE_MS, () => {
+      isLate = true;
+      answer.discard();
+    });
+    try {
+      const body = request.method === "HEAD" ? Buffer.alloc(0) : await collect(answer, maxBytes);
+      return { member, status: answer.status, headers: answer.headers, body };
+    } catch (error) {
+      throw isLate ? new MemberDown(member, "its answer did not end in time", error) : error;
+    } finally {
+      cancel();
+      answer.discard();
+    }
+  }
+
+  /**
+   * The answer's head, any status that a member may answer with.
+   * @throws MemberDown, MemberWrong, MemberDisagrees; the signal's reason; what the request's body threw
+   */
+  async open(member: string, request: MemberRequest): Promise<OpenAnswer> {
+    const view = this.#view();
+    const origin = view.origins.get(member);
+    if (origin === undefined) throw new MemberDown(member, "no member has this id (cluster.members)");
+    const startedMs = this.#clock.monotonic();
+    const observe = (outcome: Parameters<ObserveMember>[1]) =>
+      this.#observe(member, outcome, this.#clock.monotonic() - startedMs);
+    if (!origin.breaker.lets()) {
+      observe("down");
+      throw new MemberDown(member, "it failed several times in a row, and is asked again in some seconds");
+    }
+    try {
+      const answer = await this.#openOn(origin, view, request);
+      origin.breaker.succeeded();
+      observe("answered");
+      return answer;
+    } catch (error) {
+      if (error instanceof MemberDown) origin.breaker.failed();
+      else if (isMemberError(error)) origin.breaker.succeeded();
+      else origin.breaker.unknown();
+      observe(
+        error instanceof MemberDown
+          ? "down"
+          : error instanceof MemberWrong
+            ? "wrong"
+            : error instanceof MemberDisagrees
+              ? "disagrees"
+              : "left",
+      );
+      throw error;
+    }
+  }
+
+  async #openOn(origin: Origin, view: View, request: MemberRequest): Promise<OpenAnswer> {
+    const free = await this.#slot(origin, view, request.signal);
+    try {
+      const response = await this.#response(origin, view, request);
+      response.once("close", free);
+      // Closed before anybody listened: the answer had no body, or is broken.
+      if (response.destroyed) free();
+      return await this.#checked(origin.id, response);
+    } catch (error) {
+      free();
+      throw error;
+    }
+  }
+
+  async #slot(origin: Origin, view: View, signal: AbortSignal): Promise<() => void> {
+    const patience = new AbortController();
+    const cancel = this.#clock.after(view.answerMs, () =>
+      patience.abort(new MemberDown(origin.id, "too many requests to it are under way")),
+    );
+    try {
+      return await origin.slots.take(AbortSignal.any([signal, patience.signal]));
+    } finally {
+      cancel();
+    }
+  }
+
+  /** A connection that was kept open may have been closed by the other side: then once more on a new one. */
+  async #response(origin: Origin, view: View, request: MemberRequest): Promise<IncomingMessage> {
+    try {
+      return await this.#attempt(origin, view, request, false);
+    } catch (error) {
+      if (!(error instanceof StaleConnection)) throw error;
+      return this.#attempt(origin, view, request, true);
+    }
+  }
+
+  #attempt(origin: Origin, view: View, request: MemberRequest, fresh: boolean): Promise<IncomingMessage> {
+    const { method, path, role, account = "", body, signal } = request;
+    const [key] = view.keys;
+    if (key === undefined) throw new Error("a view has a key");
+    const named = { method, path, role, account, from: view.self, to: origin.id, listHash: view.list.hash };
+    const headers = { ...request.headers, ...signRequest(key, named, this.#clock.now()), ...bodyHeaders(method, body) };
+    signal.throwIfAborted();
+    const outgoing = origin.request({ method, path, headers }, fresh);
+    let hasBegunBody = false;
+    return new Promise<IncomingMessage>((resolve, reject) => {
+      let cancelDeadline = () => {};
+      const await_ = (ms: number, why: string) => {
+        cancelDeadline();
+        cancelDeadline = this.#clock.after(ms, () => fail(new MemberDown(origin.id, why)));
+      };
+      const settle = () => {
+        cancelDeadline();
+        signal.removeEventListener("abort", onAbort);
+      };
+      const fail = (error: unknown) => {
+        settle();
+        outgoing.destroy();
+        body?.stop();
+        reject(error);
+      };
+      const onAbort = () => fail(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+      outgoing.on("error", (error: NodeJS.ErrnoException) => {
+        const isStale = outgoing.reusedSocket && !fresh && !hasBegunBody && method !== "DELETE";
+        if (isStale && (error.code === "ECONNRESET" || error.code === "EPIPE")) {
+          settle();
+          return reject(new StaleConnection(error));
+        }
+        fail(new MemberDown(origin.id, `the connection failed (${error.code ?? error.message})`, error));
+      });
+      outgoing.once("response", (response) => {
+        settle();
+        body?.stop();
+        // What ends the request later ends the answer too.
+        const onLate = () => response.destroy(signal.reason);
+        signal.addEventListener("abort", onLate, { once: true });
+        response.once("close", () => signal.removeEventListener("abort", onLate));
+        resolve(response);
+      });
+      const late = `no answer came within ${view.answerMs / 1000} s`;
+      await_(body === undefined ? (request.deadlineMs ?? view.answerMs) : view.answerMs, late);
+      if (body === undefined) {
+        outgoing.end();
+        return;
+      }
+      outgoing.once("continue", () => {
+        hasBegunBody = true;
+        cancelDeadline();
+        const stall = () => fail(new MemberDown(origin.id, `it took no byte for ${IDLE_MS / 1000} s`));
+        sendBody(outgoing, body.bytes, { stalled: () => this.#clock.after(IDLE_MS, stall) }).then((isWhole) => {
+          if (isWhole) await_(request.deadlineMs ?? view.answerMs, "no answer came after the body's end");
+        }, fail);
+      });
+      outgoing.flushHeaders();
+    });
+  }
+
+  /** What no member may answer is refused before anybody looks at it. */
+  async #checked(member: string, response: IncomingMessage): Promise<OpenAnswer> {
+    const { statusCode: status = 0, headers } = response;
+    const answer: OpenAnswer = {
+      member,
+      status,
+      headers,
+      body: bodyOf(member, response, this.#clock),
+      // One that has come whole leaves its connection for others.
+      discard: () => void (response.complete ? response.resume() : response.destroy()),
+    };
+    const wrong = async (what: string): Promise<never> => {
+      answer.discard();
+      throw new MemberWrong(member, what);
+    };
+    const said = headers[MEMBER];
+    if (said === undefined)
+      return wrong(
+        `answers ${status} as no member would: does its url in cluster.members lead to a member of this cluster?`,
+      );
+    if (said !== member)
+      return wrong(`answers as ${String(said).slice(0, 40)}: its url in cluster.members leads to another one`);
+    if (status === 421) throw new MemberDisagrees(member, await messageOf(answer));
+    if (status === 401 || status === 508) return wrong(`refuses this one: ${await messageOf(answer)}`);
+    if (status < 200 || (status >= 300 && status < 400 && status !== 304))
+      return wrong(`answers ${status}, which no member may: redirects are not followed`);
+    return answer;
+  }
+}
+
+/** The other side had closed the connection: the request never came to it. */
+class StaleConnection extends Error {
+  constructor(cause: unknown) {
+    super("the connection was closed meanwhile", { cause });
+  }
+}
+
+/** With a body the member is asked to say that it wants it: what it refuses at once can be asked elsewhere. */
+function bodyHeaders(method: string, body: MemberBody | undefined): Record<string, string> {
+  if (body === undefined) return method === "GET" || method === "HEAD" ? {} : { "content-length": "0" };
+  const length = body.sizeBytes === undefined ? {} : { "content-length": String(body.sizeBytes) };
+  return { expect: "100-continue", ...(body.sizeBytes === undefined ? { "transfer-encoding": "chunked" } : length) };
+}
+
+async function* bodyOf(member: string, response: IncomingMessage, clock: Clock): AsyncGenerator<Buffer, void> {
+  const chunks: AsyncIterator<Buffer> = response[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const cancel = clock.after(IDLE_MS, () =>
+        response.destroy(new MemberDown(member, `no byte of its answer came for ${IDLE_MS / 1000} s`)),
+      );
+      const next = await chunks.next().finally(cancel);
+      if (next.done) return;
+      yield next.value;
+    }
+  } catch (error) {
+    throw isMemberError(error) ? error : new MemberDown(member, "it broke off its answer", error);
+  } finally {
+    if (!response.readableEnded) response.destroy();
+  }
+}
+
+/** @throws MemberWrong beyond `maxBytes` */
+export async function collect(answer: OpenAnswer, maxBytes: number): Promise<Buffer> {
+  const tooLong = () => {
+    answer.discard();
+    return new MemberWrong(answer.member, `answers with more than ${maxBytes} bytes`);
+  };
+  if (Number(answer.headers["content-length"] ?? 0) > maxBytes) throw tooLong();
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of answer.body) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > maxBytes) throw tooLong();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, sizeBytes);
+}
+
+/** The first message of an OCI error, for another message. */
+async function messageOf(answer: OpenAnswer): Promise<string> {
+  try {
+    const parsed = JSON.parse((await collect(answer, 16 * 1024)).toString("utf8")) as {
+      errors?: { message?: unknown }[];
+    };
+    return String(parsed.errors?.[0]?.message ?? `it answers ${answer.status}`).slice(0, 300);
+  } catch {
+    return `it answers ${answer.status}`;
+  }
+}

@@ -1,0 +1,70 @@
+/** Where a member is reached: an address from the configuration, with its connections, its bounds and how it does. */
+import { readFile } from "node:fs/promises";
+import { Agent, type ClientRequest, request as httpRequest, type RequestOptions } from "node:http";
+import { request as httpsRequest, Agent as TlsAgent } from "node:https";
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "../../proto/clock.ts";
+import type { MemberConfig } from "../config/cluster.ts";
+import { Breaker } from "./breaker.ts";
+import { Slots } from "./slots.ts";
+
+/** Requests to one member at once; a pull holds its slot to its end. */
+const AT_ONCE = 256;
+const IDLE_CONNECTIONS = 32;
+
+export interface Origin {
+  readonly id: string;
+  readonly breaker: Breaker;
+  readonly slots: Slots;
+  /** Whether this configuration leads to it: else another one is opened. */
+  is(config: MemberConfig): boolean;
+  /** @param fresh on a connection of its own */
+  request(options: RequestOptions, fresh: boolean): ClientRequest;
+  close(): void;
+}
+
+/** @throws Error that names the setting */
+export async function openOrigin(id: string, config: MemberConfig, clock: Clock): Promise<Origin> {
+  const url = new URL(config.url);
+  const isTls = url.protocol === "https:";
+  const material = isTls ? await readTls(id, config) : {};
+  const pool = { keepAlive: true, maxFreeSockets: IDLE_CONNECTIONS, scheduling: "lifo" } as const;
+  const agent = isTls ? new TlsAgent({ ...pool, ...material }) : new Agent(pool);
+  const fixed = {
+    hostname: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: url.port === "" ? (isTls ? 443 : 80) : Number(url.port),
+  };
+  return {
+    id,
+    breaker: new Breaker(clock),
+    slots: new Slots(AT_ONCE),
+    is: (other) => isDeepStrictEqual(config, other),
+    request(options, fresh) {
+      const all = { ...options, ...fixed, ...(fresh ? { agent: false as const } : { agent }) };
+      return isTls ? httpsRequest({ ...all, ...material }) : httpRequest(all);
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+interface TlsMaterial {
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+  readonly servername?: string;
+}
+
+async function readTls(id: string, { tls = {} }: MemberConfig): Promise<TlsMaterial> {
+  const read = async (key: "ca" | "cert" | "key"): Promise<Partial<Record<typeof key, Buffer>>> => {
+    const file = tls[key];
+    if (file === undefined) return {};
+    try {
+      return { [key]: await readFile(file) };
+    } catch (error) {
+      const why = (error as Error).message;
+      throw new Error(`cluster.members.${id}.tls.${key} ${file} cannot be read: ${why}`, { cause: error });
+    }
+  };
+  const [ca, cert, key] = await Promise.all([read("ca"), read("cert"), read("key")]);
+  return { ...ca, ...cert, ...key, ...(tls.serverName === undefined ? {} : { servername: tls.serverName }) };
+}

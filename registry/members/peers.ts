@@ -1,0 +1,134 @@
+/**
+ * How a member proves to another that a request is its own: headers, signed with a key that all members share. From
+ * anybody else they mean nothing. A request that claims to be signed and is not is refused, never taken for a client's:
+ * two members that do not know each other would else send it to and fro.
+ */
+import { createHmac, timingSafeEqual } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
+import { RegistryError } from "../errors.ts";
+
+/** On requests: who sends it, "a"; more than one id would be more than one hop. */
+export const VIA = "outrigger-via";
+/** On answers to members: who answers. */
+export const MEMBER = "outrigger-member";
+const ACCOUNT = "outrigger-account";
+/** Hash of the sender's list of members. */
+const LIST = "outrigger-members";
+const ROLE = "outrigger-role";
+const TIME = "outrigger-time";
+const SIGNATURE = "outrigger-signature";
+
+/**
+ * As what a member is asked: as the `owner` of the name; as anybody who may have what a `digest` names; as the one that
+ * was the `previous` owner; as `itself`, about no repository of its own.
+ */
+export type Role = "owner" | "digest" | "previous" | "itself";
+const ROLES: ReadonlySet<string> = new Set<Role>(["owner", "digest", "previous", "itself"]);
+
+export interface PeerRequest {
+  readonly method: string;
+  /** With its query, as it stands in the request line. */
+  readonly path: string;
+  /** The member that asks, and the one that is asked. */
+  readonly from: string;
+  readonly to: string;
+  /** Whose request it is; "": nobody's who logged in. */
+  readonly account: string;
+  readonly listHash: string;
+  readonly role: Role;
+}
+
+export interface Peer {
+  readonly id: string;
+  readonly account: string;
+  readonly listHash: string;
+  readonly role: Role;
+}
+
+/** Clocks may differ, and a request may wait, for so long. */
+const FRESH_MS = 60_000;
+
+export function signRequest(key: Buffer, request: PeerRequest, nowMs: number): Record<string, string> {
+  const account = encodeURIComponent(request.account);
+  return {
+    [VIA]: request.from,
+    [LIST]: request.listHash,
+    [ROLE]: request.role,
+    [TIME]: String(nowMs),
+    ...(account === "" ? {} : { [ACCOUNT]: account }),
+    [SIGNATURE]: mac(key, { ...request, account, time: String(nowMs) }).toString("base64url"),
+  };
+}
+
+/** From anybody else the other headers mean nothing. */
+export function claimsToBePeer(headers: IncomingHttpHeaders): boolean {
+  return headers[SIGNATURE] !== undefined;
+}
+
+/**
+ * @param given method and path as they came, and this member's id
+ * @returns undefined: nobody claims to be a member
+ * @throws UNAUTHORIZED (401) for a signature that is not one; UNSUPPORTED (508) for a request on its second hop
+ */
+export function readPeer(
+  keys: readonly Buffer[],
+  headers: IncomingHttpHeaders,
+  given: { readonly method: string; readonly path: string; readonly to: string },
+  nowMs: number,
+): Peer | undefined {
+  if (!claimsToBePeer(headers)) return undefined;
+  const text = (name: string): string => {
+    const value = headers[name];
+    return typeof value === "string" ? value : "";
+  };
+  const [from, account, listHash, role, time] = [text(VIA), text(ACCOUNT), text(LIST), text(ROLE), text(TIME)];
+  const signature = Buffer.from(text(SIGNATURE), "base64url");
+  const claimed = { ...given, from, account, listHash, role, time };
+  const isSigned = keys.some((key) => {
+    const right = mac(key, claimed);
+    return right.length === signature.length && timingSafeEqual(right, signature);
+  });
+  if (!isSigned || !ROLES.has(role)) {
+    throw refused(
+      "the signature is none of this cluster's: do both have the same cluster.peers.keyFile, and does the url of this member in cluster.members lead to it?",
+    );
+  }
+  const awayMs = Math.abs(nowMs - Number(time));
+  if (!(awayMs <= FRESH_MS)) {
+    throw refused(`the request was signed ${Math.round(awayMs / 1000)} s from now: set the members' clocks`);
+  }
+  const hops = from.split(",").map((id) => id.trim());
+  if (hops.length > 1 || hops.includes(given.to)) {
+    throw new RegistryError(
+      "UNSUPPORTED",
+      `the request came by ${from} already: a member answers itself, or not at all`,
+      {
+        status: 508,
+        detail: { via: from.slice(0, 200) },
+      },
+    );
+  }
+  return { id: from, account: decode(account), listHash, role: role as Role };
+}
+
+function refused(message: string): RegistryError {
+  return new RegistryError("UNAUTHORIZED", `not a member's request: ${message}`);
+}
+
+function decode(account: string): string {
+  try {
+    return decodeURIComponent(account);
+  } catch {
+    // What is signed was encoded by a member.
+    throw refused("its account cannot be read");
+  }
+}
+
+/** No field can hold a line's end: they come out of a head's lines. */
+function mac(
+  key: Buffer,
+  { method, path, from, to, account, listHash, role, time }: Omit<PeerRequest, "role"> & { role: string; time: string },
+): Buffer {
+  const lines = ["outrigger-peer-1", from, to, method, path, account, listHash, role, time];
+  return createHmac("sha256", key).update(lines.join("\n")).digest();
+}

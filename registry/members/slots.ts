@@ -1,0 +1,45 @@
+/** So many at once, the others in their order. */
+export class Slots {
+  readonly #size: number;
+  readonly #waiting: (() => void)[] = [];
+  #taken = 0;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** @returns gives the slot back; may be called again. @throws the signal's reason */
+  async take(signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    if (this.#taken >= this.#size) await this.#turn(signal);
+    else this.#taken += 1;
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      // The slot goes on to whoever waits: it is not free in between.
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#taken -= 1;
+    };
+  }
+
+  #turn(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onTurn = () => {
+        signal.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      const onAbort = () => {
+        this.#waiting.splice(this.#waiting.indexOf(onTurn), 1);
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      this.#waiting.push(onTurn);
+    });
+  }
+}

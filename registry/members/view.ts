@@ -1,0 +1,55 @@
+/** The cluster as one configuration has it; exchanged as a whole by a reload. */
+import type { Clock } from "../../proto/clock.ts";
+import type { ClusterConfig } from "../config/cluster.ts";
+import { readKeyFile } from "./key-file.ts";
+import { type Origin, openOrigin } from "./origin.ts";
+import { type MemberList, memberList } from "./owners.ts";
+
+export interface View {
+  readonly self: string;
+  readonly list: MemberList;
+  /** While names move. */
+  readonly previous: MemberList | undefined;
+  /** Of all members, also of those that were; also of this one. */
+  readonly origins: ReadonlyMap<string, Origin>;
+  /** The first signs. */
+  readonly keys: readonly Buffer[];
+  readonly partial: ClusterConfig["partial"];
+  readonly digests: ClusterConfig["digests"];
+  readonly answerMs: number;
+}
+
+/**
+ * @param before whose connections are used on where they lead to the same
+ * @throws Error, in one sentence, that names the setting
+ */
+export async function openView(config: ClusterConfig, clock: Clock, before?: View): Promise<View> {
+  const keys = await readKeyFile(config.peers.keyFile);
+  const origins = new Map<string, Origin>();
+  for (const [id, member] of Object.entries({ ...config.previous?.members, ...config.members })) {
+    const held = before?.origins.get(id);
+    origins.set(id, held?.is(member) ? held : await openOrigin(id, member, clock));
+  }
+  const list = memberList(Object.keys(config.members), config.owner);
+  const previous = config.previous && memberList(Object.keys(config.previous.members), config.previous.owner);
+  return {
+    self: config.self,
+    list,
+    previous: previous?.hash === list.hash ? undefined : previous,
+    origins,
+    keys,
+    partial: config.partial,
+    digests: config.digests,
+    answerMs: config.answerSeconds * 1000,
+  };
+}
+
+/** The other members that answer for names now, in order. */
+export function others({ self, list }: View): string[] {
+  return list.ids.filter((id) => id !== self);
+}
+
+/** Ends the connections of `before` that `after` does not use: those under way with it. */
+export function closeUnused(before: View, after: View | undefined): void {
+  for (const [id, origin] of before.origins) if (after?.origins.get(id) !== origin) origin.close();
+}

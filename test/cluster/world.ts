@@ -1,0 +1,171 @@
+/** A cluster of real processes: each member a registry with a driver of its own, on 127.0.0.11, .22 and .33. */
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { initialiseRoot, launchOutrigger, listening, ready, startDriver } from "../helpers/outrigger.ts";
+import type { Running, Scope } from "../helpers/processes.ts";
+import { RegistryClient } from "../helpers/registry-client.ts";
+import { tempFolder } from "../helpers/temp.ts";
+
+export const hosts = { a: "127.0.0.11", b: "127.0.0.22", c: "127.0.0.33" } as const;
+export type MemberId = keyof typeof hosts;
+export const ids = ["a", "b", "c"] as const;
+
+/** What a configuration says of the cluster besides `self` and `peers`. */
+export interface ClusterSection {
+  readonly members: Readonly<Record<string, { readonly url: string }>>;
+  readonly [key: string]: unknown;
+}
+
+export interface Member {
+  readonly id: MemberId;
+  readonly client: RegistryClient;
+  /** host:port */
+  readonly host: string;
+  readonly url: string;
+  readonly file: string;
+  readonly driver: { readonly address: string };
+  process: Running;
+  /** Writes the file anew, sends SIGHUP. @throws Error unless it is taken */
+  reload(cluster: ClusterSection): Promise<void>;
+  /** A process that is gone, begun again. */
+  restart(): Promise<void>;
+}
+
+export interface World {
+  readonly scope: Scope;
+  readonly keyFile: string;
+  readonly members: Readonly<Record<MemberId, Member>>;
+  /** The section `members` of these. */
+  listOf(...members: readonly MemberId[]): Record<string, { readonly url: string }>;
+}
+
+export interface WorldOptions {
+  /** Beside `members`; may name the addresses. */
+  readonly cluster?: Readonly<Record<string, unknown>>;
+  readonly driver?: "memory" | "filesystem";
+  /** Who is in the list at the beginning. Default: all three. */
+  readonly first?: readonly MemberId[];
+  /** Addresses of members that are no processes of this world. */
+  readonly urls?: Readonly<Partial<Record<MemberId, string>>>;
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+/** All three members run, also those that are not yet in the list: they are then a cluster of one. */
+export async function startWorld(scope: Scope, options: WorldOptions = {}): Promise<World> {
+  const folder = tempFolder(scope, "cluster");
+  const keyFile = join(folder, "keys");
+  writeFileSync(keyFile, `${randomBytes(32).toString("hex")}\n`);
+  const ports = { a: await freePort(hosts.a), b: await freePort(hosts.b), c: await freePort(hosts.c) };
+  const url = (id: MemberId) => options.urls?.[id] ?? `http://${hosts[id]}:${ports[id]}`;
+  const listOf = (...members: readonly MemberId[]) => Object.fromEntries(members.map((id) => [id, { url: url(id) }]));
+  const first = options.first ?? ids;
+  const start = async (id: MemberId): Promise<Member> => {
+    const driver = await startDriverOf(scope, options.driver ?? "memory");
+    const file = join(folder, `${id}.yaml`);
+    const host = `${hosts[id]}:${ports[id]}`;
+    const write = (cluster: ClusterSection) => {
+      const all = {
+        http: { listen: host },
+        stores: { blobs: { address: driver.address } },
+        ...options.config,
+        cluster: { self: id, peers: { keyFile }, answerSeconds: 3, ...options.cluster, ...cluster },
+      };
+      writeFileSync(file, JSON.stringify(all));
+    };
+    write({ members: first.includes(id) ? listOf(...first) : listOf(id) });
+    const launch = async () => {
+      const running = scope.add(launchOutrigger(`registry ${id}`, ["registry", "--config", file]));
+      await listening(running, host);
+      return running;
+    };
+    const client = new RegistryClient(`http://${host}`);
+    scope.defer(() => client.close());
+    const member: Member = {
+      id,
+      client,
+      host,
+      url: url(id),
+      file,
+      driver,
+      process: await launch(),
+      async reload(cluster) {
+        const said = member.process.lines.length;
+        write(cluster);
+        member.process.signal("SIGHUP");
+        const line = await member.process.line(
+          (text) => /configuration was (?:not )?reloaded/.test(text),
+          30_000,
+          said,
+        );
+        if (!/was reloaded/.test(line)) throw new Error(`${id} refused its new configuration: ${line}`);
+      },
+      async restart() {
+        member.process = await launch();
+        await ready(member);
+      },
+    };
+    await ready(member);
+    return member;
+  };
+  const [a, b, c] = await Promise.all(ids.map(start));
+  if (!a || !b || !c) throw new Error("three members were started");
+  return { scope, keyFile, members: { a, b, c }, listOf };
+}
+
+async function startDriverOf(scope: Scope, driver: "memory" | "filesystem"): Promise<{ readonly address: string }> {
+  if (driver === "memory") return startDriver(scope, { driver });
+  const root = tempFolder(scope, "root");
+  await initialiseRoot(root);
+  return startDriver(scope, { root });
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(host: string): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, host, resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("a TCP server has no port");
+  return address.port;
+}
+
+/** The first names of a series that this member owns. */
+export function namesOf(ownerOf: (name: string) => string | undefined, owner: string, count: number): string[] {
+  const names: string[] = [];
+  for (let number = 0; names.length < count; number += 1) {
+    const name = `team/app-${number}`;
+    if (ownerOf(name) === owner) names.push(name);
+  }
+  return names;
+}
+
+/** How many requests of these routes a member has answered so far. */
+export async function requestsAt(member: Member, ...routes: readonly string[]): Promise<number> {
+  const text = (await member.client.expect(200, "GET", "/metrics")).body.toString();
+  let total = 0;
+  for (const [, labels = "", count] of text.matchAll(
+    /^outrigger_http_request_duration_seconds_count\{([^}]*)\} (\d+)$/gm,
+  )) {
+    if (routes.some((route) => labels.includes(`route="${route}"`))) total += Number(count);
+  }
+  return total;
+}
+
+/** How many requests reached each member while `act` ran. */
+export async function countRequests(
+  world: World,
+  routes: readonly string[],
+  act: () => Promise<unknown>,
+  among: readonly MemberId[] = ids,
+): Promise<Record<string, number>> {
+  const count = async () => Promise.all(among.map((id) => requestsAt(world.members[id], ...routes)));
+  const before = await count();
+  await act();
+  const after = await count();
+  return Object.fromEntries(among.map((id, index) => [id, (after[index] ?? 0) - (before[index] ?? 0)]));
+}

@@ -1,0 +1,249 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer as createSocketServer } from "node:net";
+import { type TestContext, test } from "node:test";
+import { systemClock } from "../../../proto/clock.ts";
+import type { ClusterConfig } from "../../../registry/config/cluster.ts";
+import { type MemberBody, MemberClient, type MemberRequest } from "../../../registry/members/client.ts";
+import { MemberDisagrees, MemberDown, MemberWrong } from "../../../registry/members/errors.ts";
+import { openOrigin } from "../../../registry/members/origin.ts";
+import { memberList } from "../../../registry/members/owners.ts";
+import { readPeer } from "../../../registry/members/peers.ts";
+import type { View } from "../../../registry/members/view.ts";
+import { fakeClock } from "../auth/fake-clock.ts";
+import { fakeMember, say } from "./fake-member.ts";
+
+const KEY = Buffer.alloc(32, "k");
+const owner: ClusterConfig["owner"] = { by: "rendezvous", key: "", rules: [] };
+
+async function viewOf(t: TestContext, urls: Record<string, string>, answerMs = 20_000): Promise<View> {
+  const origins = new Map(
+    await Promise.all(
+      Object.entries(urls).map(async ([id, url]) => [id, await openOrigin(id, { url }, systemClock)] as const),
+    ),
+  );
+  t.after(() => {
+    for (const origin of origins.values()) origin.close();
+  });
+  const list = memberList(["a", ...Object.keys(urls)], owner);
+  return {
+    self: "a",
+    list,
+    previous: undefined,
+    origins,
+    keys: [KEY],
+    partial: "refuse",
+    digests: "owner",
+    answerMs,
+  };
+}
+
+function ask(fields: Partial<MemberRequest> = {}): MemberRequest {
+  return { method: "GET", path: "/v2/x/tags/list", role: "owner", signal: new AbortController().signal, ...fields };
+}
+
+function bodyFrom(bytes: Buffer): MemberBody & { begun: boolean } {
+  const state = { begun: false };
+  const read = async function* () {
+    state.begun = true;
+    yield bytes;
+  };
+  return Object.assign(state, { sizeBytes: bytes.length, stop() {}, bytes: read() });
+}
+
+async function world(t: TestContext, answerMs?: number) {
+  const member = await fakeMember();
+  t.after(member.close);
+  const view = await viewOf(t, { b: member.url }, answerMs);
+  const outcomes: string[] = [];
+  const client = new MemberClient(
+    () => view,
+    systemClock,
+    (_, outcome) => outcomes.push(outcome),
+  );
+  return { member, client, view, outcomes };
+}
+
+test("a request is signed for the member it goes to, with the account it is for", async (t) => {
+  const { member, client, view, outcomes } = await world(t);
+  member.answer = say("b", 200, { fine: true });
+  const answer = await client.ask("b", ask({ account: "zoë", headers: { accept: "x/y" } }));
+  assert.deepEqual(JSON.parse(answer.body.toString()), { fine: true });
+  const [seen] = member.requests;
+  assert.equal(seen?.headers["accept"], "x/y");
+  const given = { method: "GET", path: seen?.path ?? "", to: "b" };
+  const peer = readPeer([KEY], seen?.headers ?? {}, given, Date.now());
+  assert.deepEqual(peer, { id: "a", account: "zoë", listHash: view.list.hash, role: "owner" });
+  assert.deepEqual(outcomes, ["answered"]);
+});
+
+test("what no member may answer is an error that names it, and is not followed", async (t) => {
+  const { member, client } = await world(t);
+  const elsewhere = await fakeMember();
+  t.after(elsewhere.close);
+  const cases: [string, ReturnType<typeof say>, RegExp][] = [
+    ["a redirect", say("b", 307, {}, { Location: `${elsewhere.url}/v2/` }), /member b .* answers 307/],
+    ["a permanent one", say("b", 301, {}, { Location: elsewhere.url }), /member b .* answers 301/],
+    ["another member", say("c", 200, {}), /member b .* answers as c/],
+    ["no member", (_, response) => void response.end("hello"), /member b .* answers 200 as no member would/],
+    ["a refusal", say("b", 401, { errors: [{ code: "UNAUTHORIZED", message: "not so" }] }), /refuses this one: not so/],
+    ["a loop", say("b", 508, { errors: [{ message: "twice" }] }), /refuses this one: twice/],
+    ["a refusal that says nothing", say("b", 401, "?"), /refuses this one: it answers 401/],
+  ];
+  for (const [what, answer, wanted] of cases) {
+    member.answer = answer;
+    await assert.rejects(client.ask("b", ask()), (error) => {
+      assert.ok(error instanceof MemberWrong, `${what}: ${error}`);
+      assert.equal(error.status, 502);
+      assert.equal(error.member, "b");
+      assert.match(error.message, wanted);
+      return true;
+    });
+  }
+  assert.equal(elsewhere.requests.length, 0);
+  member.answer = say("b", 421, { errors: [{ message: "another list" }] });
+  await assert.rejects(client.ask("b", ask()), (error) => error instanceof MemberDisagrees && error.status === 503);
+});
+
+test("an answer of 10 GB is not read: not where its length is told, nor where it is not", async (t) => {
+  const { member, client } = await world(t);
+  member.answer = say("b", 200, {}, { "Content-Length": String(10 * 1024 ** 3) });
+  await assert.rejects(client.ask("b", ask({ method: "GET" })), /member b .* more than 1048576 bytes/);
+  let sent = 0;
+  const closed = new Promise<void>((resolve) => {
+    member.answer = (_, response) => {
+      response.writeHead(200, { "Outrigger-Member": "b" });
+      response.once("close", resolve);
+      const chunk = Buffer.alloc(64 * 1024);
+      const more = () => {
+        while (!response.destroyed && sent < 10 * 1024 ** 3) {
+          sent += chunk.length;
+          if (!response.write(chunk)) return void response.once("drain", more);
+        }
+      };
+      more();
+    };
+  });
+  await assert.rejects(client.ask("b", ask()), MemberWrong);
+  await closed;
+  assert.ok(sent < 64 * 1024 * 1024, `${sent} bytes were sent`);
+});
+
+test("a member that never answers is given up in time", async (t) => {
+  const { member, client, outcomes } = await world(t, 100);
+  member.answer = () => {};
+  await assert.rejects(client.ask("b", ask()), (error) => {
+    assert.ok(error instanceof MemberDown);
+    assert.equal(error.status, 503);
+    assert.match(error.message, /member b .* no answer came within 0\.1 s/);
+    return true;
+  });
+  assert.deepEqual(outcomes, ["down"]);
+});
+
+test("a member that breaks off its answer, or is nowhere", async (t) => {
+  const { member, client } = await world(t);
+  member.answer = (_, response) => {
+    response.writeHead(200, { "Outrigger-Member": "b", "Content-Length": "100" });
+    response.write("half", () => member.cut());
+  };
+  await assert.rejects(client.ask("b", ask()), /member b .* broke off its answer/);
+  await member.close();
+  await assert.rejects(client.ask("b", ask()), /member b .* the connection failed \(ECONNREFUSED\)/);
+});
+
+test("a member that failed five times is not asked for a while, then by one request", async (t) => {
+  const member = await fakeMember();
+  t.after(member.close);
+  const clock = fakeClock();
+  const view = await viewOf(t, {});
+  const origins = new Map([["b", await openOrigin("b", { url: member.url }, clock)]]);
+  const client = new MemberClient(() => ({ ...view, origins }), clock);
+  member.answer = (request) => void request.socket.destroy();
+  for (let count = 0; count < 5; count += 1) await assert.rejects(client.ask("b", ask()), MemberDown);
+  const asked = member.requests.length;
+  await assert.rejects(client.ask("b", ask()), /failed several times in a row/);
+  assert.equal(member.requests.length, asked);
+  clock.advance(1_100);
+  await assert.rejects(client.ask("b", ask()), /connection failed/);
+  await assert.rejects(client.ask("b", ask()), /failed several times in a row/);
+  clock.advance(2_100);
+  member.answer = say("b", 200, {});
+  await client.ask("b", ask());
+  await client.ask("b", ask());
+});
+
+test("a body is sent only once the member asks for it: what is refused at once can be asked again", async (t) => {
+  const { member, client } = await world(t);
+  const body = bodyFrom(Buffer.from("bytes"));
+  member.answer = say("b", 421, { errors: [{ message: "another list" }] });
+  await assert.rejects(client.ask("b", ask({ method: "PUT", body })), MemberDisagrees);
+  assert.equal(body.begun, false);
+  const received: Buffer[] = [];
+  member.answer = async (request, response) => {
+    response.writeContinue();
+    for await (const chunk of request) received.push(chunk as Buffer);
+    say("b", 201, {})(request, response);
+  };
+  assert.equal((await client.ask("b", ask({ method: "PUT", body }))).status, 201);
+  assert.equal(Buffer.concat(received).toString(), "bytes");
+});
+
+test("a body's own error is what the asker gets, and the member sees it end early", async (t) => {
+  const { member, client } = await world(t);
+  const ended = new Promise<void>((resolve) => {
+    member.answer = (request, response) => {
+      response.writeContinue();
+      request.on("error", () => resolve());
+      request.resume();
+    };
+  });
+  const bytes = (async function* () {
+    yield Buffer.from("one");
+    throw new RangeError("the client went away");
+  })();
+  const body = { bytes, sizeBytes: 100, stop() {} };
+  await assert.rejects(client.ask("b", ask({ method: "PUT", body })), RangeError);
+  await ended;
+});
+
+test("a connection that the member has closed meanwhile costs a read nothing", async (t) => {
+  // Answers one request on each connection, and closes it when the second one comes.
+  let connections = 0;
+  const server = createSocketServer((socket) => {
+    connections += 1;
+    let answered = false;
+    socket.on("error", () => {});
+    socket.on("data", () => {
+      if (answered) socket.resetAndDestroy();
+      else socket.write("HTTP/1.1 200 OK\r\nOutrigger-Member: b\r\nContent-Length: 2\r\n\r\n{}");
+      answered = true;
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as { port: number };
+  const view = await viewOf(t, { b: `http://127.0.0.1:${port}` });
+  const client = new MemberClient(() => view, systemClock);
+  await client.ask("b", ask());
+  await client.ask("b", ask());
+  assert.equal(connections, 2);
+  // Whether a delete was done is not known: whoever asked decides.
+  await client.ask("b", ask());
+  await assert.rejects(client.ask("b", ask({ method: "DELETE" })), MemberDown);
+});
+
+test("whoever asked and leaves ends it, and the member is not blamed", async (t) => {
+  const { member, client, outcomes } = await world(t);
+  const left = new AbortController();
+  member.answer = () => left.abort(new Error("left"));
+  await assert.rejects(client.ask("b", ask({ signal: left.signal })), /left/);
+  assert.deepEqual(outcomes, ["left"]);
+  await assert.rejects(client.ask("b", ask({ signal: left.signal })), /left/);
+});
+
+test("an id that is no member's is an error that names it", async (t) => {
+  const { client } = await world(t);
+  await assert.rejects(client.ask("x", ask()), /member x .* no member has this id/);
+});
