@@ -125,12 +125,9 @@ export class Pulls {
   async close(): Promise<void> {
     this.#cancel?.();
     this.#cancel = undefined;
-    if (this.#counted.size > 0) {
-      const late = new AbortController();
-      await Promise.race([this.flush(), sleep(this.#parts.core.clock, CLOSE_MS, late.signal).catch(() => undefined)]);
-      late.abort();
-    }
+    const done = new AbortController();
+    await Promise.race([this.flush(), sleep(this.#parts.core.clock, CLOSE_MS, done.signal).catch(() => undefined)]);
+    done.abort();
     this.#closing.abort(new Error("closing"));
-    await this.#flushing;
   }
 }

@@ -11,9 +11,14 @@ import { context, pushBlob, pushImage, startCore } from "../repository/world.ts"
 const anybody = () => true;
 
 async function registry(...prefixes: readonly string[]) {
+  const known = new Routes(
+    { prefix: "" },
+    prefixes.map((prefix) => ({ prefix })),
+  );
   const open = async (prefix: string) => {
     const backend = new FakeBackend();
-    return { prefix, backend, isServing: true, repositories: (await startCore({ backend })).repositories };
+    const owns = (name: string) => known.of(name).prefix === prefix;
+    return { prefix, backend, isServing: true, repositories: (await startCore({ backend, owns })).repositories };
   };
   const main = await open("");
   const others = await Promise.all(prefixes.map(open));
@@ -100,4 +105,41 @@ test("a pair that is not reached yet answers 503 for its own repositories, and f
   await assert.rejects(async () => repositories.startUpload("a/x", "sha256"), unavailable);
   await assert.rejects(repositories.listRepositories({ last: "", limit: 10 }, context()), unavailable);
   assert.equal((await repositories.getManifest("x", { tag: "t" }, context())) !== undefined, true);
+});
+
+test("search tells of all pairs as of one, in every order, and of no repository in the wrong pair", async () => {
+  const { main, others, repositories } = await registry("team-a", "zz");
+  const names = ["app", "team-a/x", "team-a-b", "team-a", "zz/1", "b"];
+  for (const [index, name] of names.entries()) {
+    await pushImage(repositories, name, ["t"], { annotations: { of: name } });
+    for (let at = 0; at < index; at += 1) await repositories.getManifest(name, { tag: "t" }, context());
+  }
+  const shared = await pushImage(repositories, "app", ["shared"], {});
+  await pushImage(repositories, "zz/1", ["shared"], {});
+  // Left in a store from before it had the prefix: not to be seen.
+  await pushImage(main.repositories, "zz/hidden", ["t"], {});
+  const view = await repositories.search.view(context());
+  const namesOf = (order: "name" | "name-desc" | "updated" | "downloads", offset?: number) =>
+    [...view.repositories(order, offset)].map(({ name }) => name);
+  const sorted = [...names].sort();
+  assert.deepEqual(namesOf("name"), sorted);
+  assert.deepEqual(namesOf("name-desc"), sorted.toReversed());
+  for (let offset = 0; offset <= 7; offset += 1) assert.deepEqual(namesOf("name", offset), sorted.slice(offset));
+  const updated = [...view.repositories("updated")].map(({ updatedMs }) => updatedMs);
+  assert.deepEqual(
+    updated,
+    [...updated].sort((a, b) => b - a),
+  );
+  assert.deepEqual([view.repositoryCount, view.tagCount], [6, 8]);
+  assert.deepEqual(view.repositoriesWith(shared), ["app", "zz/1"]);
+  assert.equal(view.repository("zz/hidden"), undefined);
+  assert.equal(view.repository("zz/1")?.tagCount, 2);
+  assert.deepEqual([...(await view.records("zz/1", [shared], context())).keys()], [shared]);
+  for (const { repositories: of } of [main, ...others]) await of.close();
+});
+
+test("search fails, as the catalog does, while a pair is not reached yet", async () => {
+  const { others, repositories } = await registry("team-a");
+  Object.assign(others[0] ?? {}, { isServing: false });
+  await assert.rejects(repositories.search.view(context()), { code: "UNAVAILABLE", status: 503 });
 });

@@ -37,6 +37,7 @@ export async function startCore(
     readonly random?: () => number;
     readonly contentMemoryBytes?: number;
     readonly pullsFlushMs?: number;
+    readonly owns?: (name: string) => boolean;
   } = {},
 ): Promise<Member> {
   const stores = (options.backend ?? new FakeBackend()).connect(options.hooks ?? {});
@@ -48,6 +49,7 @@ export async function startCore(
     // Once, at the end: it would be among the calls that are counted.
     pullsFlushMs: options.pullsFlushMs ?? 3_600_000,
     ...(options.random === undefined ? {} : { random: options.random }),
+    ...(options.owns === undefined ? {} : { owns: options.owns }),
     ...(options.contentMemoryBytes === undefined ? {} : { contentMemoryBytes: options.contentMemoryBytes }),
   });
   await repositories.start();

@@ -5,8 +5,18 @@
 import { createHash } from "node:crypto";
 import type { RequestContext } from "../../../registry/repository/contract.ts";
 import { collect } from "../../../registry/repository/core.ts";
-import { blobKey, layerLink, parseLink, revisionLink } from "../../../registry/repository/keys.ts";
+import {
+  blobKey,
+  imageKey,
+  layerLink,
+  parseLink,
+  parseSearchKey,
+  revisionLink,
+  searchTagKey,
+  tagLink,
+} from "../../../registry/repository/keys.ts";
 import { mediaTypes } from "../../../registry/repository/manifest.ts";
+import { decodeTagRecord } from "../../../registry/search/record.ts";
 import { type Change, History, type ReadInHistory, type WriteInHistory } from "../history.ts";
 import type { Task } from "../plan.ts";
 import { Random } from "../random.ts";
@@ -73,7 +83,7 @@ export class RegistryWorkload implements Workload {
       case "pull image":
         return this.#pull(slot, name, tag);
       case "read tag":
-        await this.#readTag(slot, name, tag);
+        await (random.chance(0.4) ? this.#searchTag(slot, name, tag) : this.#readTag(slot, name, tag));
         return;
       case "delete tag":
         return this.#deleteTag(slot, name, tag);
@@ -104,6 +114,7 @@ export class RegistryWorkload implements Workload {
       await this.#listTags(looker, name);
       for (const tag of TAGS) {
         await this.#readTag(looker, name, tag);
+        await this.#searchTag(looker, name, tag);
         await this.#pull(looker, name, tag);
       }
     }
@@ -117,10 +128,28 @@ export class RegistryWorkload implements Workload {
     const { backend } = this.#simulation;
     if (backend.itemChanges === this.#looked) return;
     this.#looked = backend.itemChanges;
-    this.#assertNothingDangles(
-      new Map([...backend.items].map(([key, { value }]) => [key, value.toString()])),
-      (digest) => backend.blobs.has(blobKey(digest)),
-    );
+    const items = new Map([...backend.items].map(([key, { value }]) => [key, value.toString()]));
+    this.#assertNothingDangles(items, (digest) => backend.blobs.has(blobKey(digest)));
+    this.#assertSearchIsRight(items);
+  }
+
+  /** All that search tells has its fact, and every fact is told. */
+  #assertSearchIsRight(items: ReadonlyMap<string, string>): void {
+    const { world } = this.#simulation;
+    const expect = (holds: boolean, key: string) =>
+      world.expect("search tells of what there is", holds, () => `${key}: ${items.get(key)}`);
+    for (const [key, value] of items) {
+      const link = parseLink(key);
+      if (link?.kind === "revision") expect(items.has(imageKey(link.name, link.digest)), key);
+      if (link?.kind === "tag") expect(items.has(searchTagKey(link.name, link.tag)), key);
+      const searched = parseSearchKey(key);
+      if (searched?.kind === "tag") {
+        const digest = decodeTagRecord(Buffer.from(value))?.digest;
+        expect(items.get(tagLink(searched.name, searched.tag)) === digest, key);
+      } else if (searched?.kind === "image" || searched?.kind === "pulls") {
+        expect(items.has(revisionLink(searched.name, searched.digest)), key);
+      }
+    }
   }
 
   #assertNothingDangles(items: ReadonlyMap<string, string>, hasBytes: (digest: string) => boolean): void {
@@ -155,12 +184,13 @@ export class RegistryWorkload implements Workload {
     const { core } = slot;
     if (core === undefined) return;
     try {
-      const items = await core.meta.list({ prefix: "docker/" });
       const bytes = await core.blobs.list({ prefix: "docker/" });
+      const { items, more } = await core.meta.list({ prefix: "" });
       const keys = new Set(bytes.items.map(({ key }) => key));
-      this.#assertNothingDangles(new Map(items.items.map(({ key, value }) => [key, value.toString()])), (digest) =>
-        keys.has(blobKey(digest)),
-      );
+      const known = new Map(items.map(({ key, value }) => [key, value.toString()]));
+      this.#assertNothingDangles(known, (digest) => keys.has(blobKey(digest)));
+      // A page is of one moment.
+      if (!more) this.#assertSearchIsRight(known);
     } catch (error) {
       this.#allow("look at everything", told(error), [], error);
     }
@@ -295,6 +325,19 @@ export class RegistryWorkload implements Workload {
       this.#allow("read of a tag", told(error), [], error);
       read.failed();
       return 0;
+    }
+  }
+
+  /** The same register, as search tells it. */
+  async #searchTag(slot: CoreSlot, name: string, tag: string): Promise<void> {
+    const read = this.#read(slot, "tag", name, TAGS.indexOf(tag));
+    try {
+      const view = await repositories(slot).search.view(this.#context());
+      const digest = view.repository(name)?.tag(tag)?.digest;
+      read.saw([digest === undefined ? 0 : images.findIndex((image) => image.digest === digest) + 1]);
+    } catch (error) {
+      this.#allow("search", told(error), [], error);
+      read.failed();
     }
   }
 
