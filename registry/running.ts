@@ -19,6 +19,8 @@ import { openListener, urlHost } from "./opening.ts";
 import { Pairs } from "./pairs/pairs.ts";
 import { normalPrefix } from "./pairs/routes.ts";
 import type { Repositories } from "./repository/contract.ts";
+import type { Ledger } from "./repository/ledger.ts";
+import { openSearching } from "./searching.ts";
 import { readSecretFile } from "./secret-file.ts";
 import { redirectOf } from "./targets.ts";
 import { type Watch, watchFiles } from "./watch.ts";
@@ -31,6 +33,8 @@ export interface StartableRepositories extends Repositories {
   becameWritable(): void;
   /** Once started. */
   locationSecret(): Buffer;
+  /** For what searches keep and ask of the meta store. */
+  readonly ledger: Ledger;
 }
 
 /** What a registry is made of; tests put in their own. */
@@ -116,6 +120,7 @@ export async function startWith(
     readOnly: () => config.readOnly,
     observeStoreCall: metrics.observeStoreCall,
   });
+  const searching = openSearching(pairs, config, { clock, log });
   const cluster = new Cluster({
     clock,
     log,
@@ -138,6 +143,7 @@ export async function startWith(
       authenticator,
       readOnly: config.readOnly,
       routing: cluster.routing,
+      search: searching.service,
       redirect: redirectOf(config, (name) => pairs.storesOf(name)),
     }),
     aside: createAside({
@@ -166,6 +172,7 @@ export async function startWith(
     handler.abortAll();
     await within(clock, ABORT_MS, handler.idle());
     cluster.use(undefined);
+    searching.close();
     await pairs.close();
     await pool.close();
   };
@@ -223,6 +230,7 @@ export async function startWith(
       if (nextTls && tls) api.replaceTls(nextTls);
       authenticator = nextAuthenticator;
       cluster.use(nextCluster);
+      searching.use(next);
       log.level = next.log.level;
       const differs = (key: string) => !isDeepStrictEqual(at(before, key), at(next, key));
       const ignored: string[] = fixedKeys.filter(differs);
@@ -293,7 +301,16 @@ export async function startWith(
   }
 }
 
-const liveKeys = ["stores.sealedWaitSeconds", "auth", "readOnly", "redirect", "log", "http.tls", "cluster"] as const;
+const liveKeys = [
+  "stores.sealedWaitSeconds",
+  "auth",
+  "readOnly",
+  "redirect",
+  "log",
+  "http.tls",
+  "cluster",
+  "scanner",
+] as const;
 /** Settings that a reload cannot change. */
 const fixedKeys = ["http.listen", "http.secretFile", "http.metrics", "cores", "uploadBudgetMiB", "reload"] as const;
 

@@ -52,7 +52,7 @@ export function connectOptions(
 }
 
 /** The section as a target: absent keys left out instead of undefined. */
-function targetOf(section: BlobSection): StoreTarget {
+export function targetOf(section: BlobSection): StoreTarget {
   const { tls, move: _, ...rest } = section;
   return { ...defined(rest), ...(tls === undefined ? {} : { tls: defined(tls) }) } as StoreTarget;
 }

@@ -229,6 +229,15 @@ export const configSchema = z.strictObject({
     .default(128)
     .describe("Memory for what uploads have sent and the driver has not yet persisted, all together."),
   cluster: clusterSchema.optional(),
+  scanner: store
+    .pick({ tls: true })
+    .extend({
+      address: address.describe(
+        "Where a scanner listens (outrigger.scan.v1): `unix:///path/scanner.sock`, `host:port` or `dns:///name:port`.",
+      ),
+    })
+    .optional()
+    .describe("Who knows the vulnerabilities of images. Without one, searches for them are refused."),
 });
 
 export type Config = z.output<typeof configSchema>;

@@ -19,7 +19,7 @@ import {
   parseRefsKey,
   parseSearchKey,
   parseTagKey,
-  preferenceKey,
+  preferenceOfStar,
   repositoriesPrefix,
   revisionLink,
   tagLink,
@@ -77,11 +77,8 @@ function searchNeed(run: IndexRun, item: MetaItem): Need {
       const facts = [revisionLink(at.name, at.digest)];
       return { item, facts, isStale: ([revision]) => revision === undefined || !isCount };
     }
-    case "star": {
-      const user = Buffer.from(at.userHex, "hex").toString("utf8");
-      const facts = [preferenceKey(user, "star", at.name)];
-      return { item, facts, isStale: ([preference]) => preference === undefined };
-    }
+    case "star":
+      return { item, facts: [preferenceOfStar(item.key)], isStale: ([preference]) => preference === undefined };
     case undefined:
       return malformed(item);
   }

@@ -7,6 +7,7 @@ import { OutriggerError } from "../../proto/errors.ts";
 import type { Config } from "../config.ts";
 import { type Claim, MovingStores } from "../moving/stores.ts";
 import type { Repositories } from "../repository/contract.ts";
+import type { Ledger } from "../repository/ledger.ts";
 import type { RegistryParts, StartableRepositories } from "../running.ts";
 import { type Configured, changeOf, connectOptions, moveOf, type PairSection, sectionsOf } from "../targets.ts";
 import { Gate } from "./gate.ts";
@@ -104,6 +105,18 @@ export class Pairs {
   /** Of the pair that a repository lies in. */
   storesOf(name: string): MovingStores {
     return this.#routes.of(name).stores;
+  }
+
+  /** Of all pairs; `owns`: whether a repository of that name lies in it. */
+  ledgers(): { readonly ledger: Ledger; readonly owns: (name: string) => boolean }[] {
+    return this.#routes.all.map((pair) => ({
+      ledger: pair.repositories.ledger,
+      owns: (name) => this.#routes.of(name) === pair,
+    }));
+  }
+
+  ledgerOf(name: string): Ledger {
+    return this.#routes.of(name).repositories.ledger;
   }
 
   /** What signs Locations, once started: the main pair's, for all. */

@@ -61,6 +61,8 @@ export interface RunningRepositories extends Repositories {
   close(): Promise<void>;
   /** Once started: what signs Locations, the same in all cores. */
   locationSecret(): Buffer;
+  /** For what searches keep and ask of the meta store beside the view. */
+  readonly ledger: Ledger;
 }
 
 const RETRY_MS = 1_000;
@@ -122,6 +124,7 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
       if (secret === undefined) throw new Error("the repositories are not started");
       return secret;
     },
+    ledger,
     search,
     statBlob: (name, digest, context) => statBlob(core, name, digest, context),
     readBlob: (name, digest, range, context) => readBlob(core, name, digest, range, context),

@@ -2,6 +2,7 @@
  * Every key that the registry keeps (architecture.md, "What the registry keeps, and where"). Facts lie under the names
  * that distribution uses on disk; everything derived lies under `outrigger/`.
  */
+import { createHash } from "node:crypto";
 import { isDigest } from "../../proto/keys.ts";
 import { escapeName, isName, isTag, unescapeName } from "./names.ts";
 
@@ -130,11 +131,21 @@ export function pullsKey(name: string, digest: string): string {
 
 /** There while the user's preference is (preferenceKey). */
 export function starKey(name: string, user: string): string {
-  return `${allStarsPrefix}${escapeName(name)}/${Buffer.from(user).toString("hex")}`;
+  return `${allStarsPrefix}${escapeName(name)}/${userPart(user)}`;
+}
+
+export function preferencesOf(user: string, what: "star" | "bookmark"): string {
+  return `${preferencesPrefix}${userPart(user)}/${what}/`;
 }
 
 export function preferenceKey(user: string, what: "star" | "bookmark", name: string): string {
-  return `${preferencesPrefix}${Buffer.from(user).toString("hex")}/${what}/${escapeName(name)}`;
+  return `${preferencesOf(user, what)}${escapeName(name)}`;
+}
+
+/** One component of a key: hexadecimal, or, of a name too long for that, its hash. */
+function userPart(user: string): string {
+  const hex = Buffer.from(user).toString("hex");
+  return hex.length <= 255 ? hex : `sha256-${createHash("sha256").update(user).digest("hex")}`;
 }
 
 // Others of the registry's own.
@@ -226,7 +237,8 @@ export function parseReferrersKey(
 export type SearchKey =
   | { readonly kind: "image" | "pulls"; readonly name: string; readonly digest: string }
   | { readonly kind: "tag"; readonly name: string; readonly tag: string }
-  | { readonly kind: "star"; readonly name: string; readonly userHex: string };
+  /** `user`: the component that stands for who starred it. */
+  | { readonly kind: "star"; readonly name: string; readonly user: string };
 
 export function parseSearchKey(key: string): SearchKey | undefined {
   const [, kind, name, rest] = /^outrigger\/search\/(images|pulls|tags)\/(.+)\/_\/(.+)$/.exec(key) ?? [];
@@ -237,17 +249,25 @@ export function parseSearchKey(key: string): SearchKey | undefined {
   return digest === undefined ? undefined : { kind: kind === "images" ? "image" : "pulls", name, digest };
 }
 
+const USER = "(?:[0-9a-f]{2})+|sha256-[0-9a-f]{64}";
+const STAR = new RegExp(`^outrigger/search/stars/([^/]+)/(${USER})$`);
+const STAR_PREFERENCE = new RegExp(`^outrigger/prefs/(${USER})/star/([^/]+)$`);
+
 function parseStarKey(key: string): SearchKey | undefined {
-  const [, escaped = "", userHex] = /^outrigger\/search\/stars\/([^/]+)\/((?:[0-9a-f]{2})+)$/.exec(key) ?? [];
+  const [, escaped = "", user = ""] = STAR.exec(key) ?? [];
   const name = unescapeName(escaped);
-  return userHex !== undefined && name !== undefined && isName(name) ? { kind: "star", name, userHex } : undefined;
+  return name !== undefined && isName(name) ? { kind: "star", name, user } : undefined;
+}
+
+/** The preference that a star's key follows from. */
+export function preferenceOfStar(key: string): string {
+  const [, escaped = "", user = ""] = STAR.exec(key) ?? [];
+  return `${preferencesPrefix}${user}/star/${escaped}`;
 }
 
 /** Of a preference's key: the star that follows from it; `undefined`: none does. */
 export function starOfPreference(key: string): string | undefined {
-  const [, userHex, escaped = ""] = /^outrigger\/prefs\/((?:[0-9a-f]{2})+)\/star\/([^/]+)$/.exec(key) ?? [];
+  const [, user, escaped = ""] = STAR_PREFERENCE.exec(key) ?? [];
   const name = unescapeName(escaped);
-  return userHex !== undefined && name !== undefined && isName(name)
-    ? `${allStarsPrefix}${escaped}/${userHex}`
-    : undefined;
+  return user !== undefined && name !== undefined && isName(name) ? `${allStarsPrefix}${escaped}/${user}` : undefined;
 }

@@ -1,10 +1,10 @@
 /** Which repositories someone starred or bookmarked. */
-import { createHash } from "node:crypto";
 import type { MetaOperation } from "../../client/contract.ts";
 import { RegistryError } from "../errors.ts";
 import type { RequestContext } from "../repository/contract.ts";
+import { preferenceKey, preferencesOf, starKey } from "../repository/keys.ts";
 import type { Ledger } from "../repository/ledger.ts";
-import { escapeName, unescapeName } from "../repository/names.ts";
+import { unescapeName } from "../repository/names.ts";
 import { type Racing, untilNotRaced } from "../repository/races.ts";
 
 export type Preference = "star" | "bookmark";
@@ -29,7 +29,6 @@ export interface PreferenceStores extends Racing {
 }
 
 const SET = Buffer.alloc(0);
-const MAX_COMPONENT = 255;
 /** What a user may star, and bookmark. */
 const MAX_PREFERRED = 10_000;
 
@@ -42,7 +41,7 @@ export function createPreferences(stores: PreferenceStores): Preferences {
 
       async function names(user: string, preference: Preference): Promise<Set<string>> {
         const found = new Set<string>();
-        const prefix = userPrefix(user, preference);
+        const prefix = preferencesOf(user, preference);
         for (const { ledger, owns } of stores.ledgers()) {
           for await (const page of ledger.pages(prefix, context)) {
             for (const { key } of page) {
@@ -57,8 +56,8 @@ export function createPreferences(stores: PreferenceStores): Preferences {
 
     toggle(user, preference, name, context) {
       const ledger = stores.ledgerOf(name);
-      const keys = [userKey(user, preference, name)];
-      if (preference === "star") keys.push(starKey(user, name));
+      const keys = [preferenceKey(user, preference, name)];
+      if (preference === "star") keys.push(starKey(name, user));
       return untilNotRaced(stores, context.signal, async () => {
         const basis = ledger.basis();
         const items = await ledger.get(keys, context);
@@ -85,28 +84,10 @@ async function assertRoom(
   context: RequestContext,
 ): Promise<void> {
   let count = 0;
-  for await (const page of ledger.pages(userPrefix(user, preference), context)) count += page.length;
+  for await (const page of ledger.pages(preferencesOf(user, preference), context)) count += page.length;
   if (count < MAX_PREFERRED) return;
   throw new RegistryError(
     "DENIED",
     `you have ${count} ${preference}s, and ${MAX_PREFERRED} are allowed: take some away`,
   );
-}
-
-function userPrefix(user: string, preference: Preference): string {
-  return `outrigger/prefs/${userPart(user)}/${preference}/`;
-}
-
-function userKey(user: string, preference: Preference, name: string): string {
-  return `${userPrefix(user, preference)}${escapeName(name)}`;
-}
-
-export function starKey(user: string, name: string): string {
-  return `outrigger/search/stars/${escapeName(name)}/${userPart(user)}`;
-}
-
-/** One component of a key: hexadecimal, or, of a name too long for that, its hash. */
-function userPart(user: string): string {
-  const hex = Buffer.from(user).toString("hex");
-  return hex.length <= MAX_COMPONENT ? hex : `sha256-${createHash("sha256").update(user).digest("hex")}`;
 }

@@ -49,7 +49,7 @@ export class Replica {
         repository.setTag(at.tag, value && decodeTagRecord(value));
         break;
       case "star":
-        repository.setStar(at.userHex, value !== undefined);
+        repository.setStar(at.user, value !== undefined);
         break;
     }
   }

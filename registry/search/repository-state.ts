@@ -118,11 +118,11 @@ export class RepositoryState implements RepositoryView {
     this.#dropIfGone(image);
   }
 
-  setStar(userHex: string, isThere: boolean): void {
+  setStar(user: string, isThere: boolean): void {
     if (isThere) {
       this.#stars ??= new Set();
-      this.#stars.add(userHex);
-    } else if (this.#stars?.delete(userHex) && this.#stars.size === 0) {
+      this.#stars.add(user);
+    } else if (this.#stars?.delete(user) && this.#stars.size === 0) {
       this.#stars = undefined;
     }
   }

@@ -14,6 +14,7 @@ import { pino } from "pino";
 import type { ObserveCall } from "../../client/observed.ts";
 import { OutriggerError } from "../../proto/errors.ts";
 import { type Config, checkConfig } from "../../registry/config.ts";
+import type { Ledger } from "../../registry/repository/ledger.ts";
 import { type RunningRegistry, startWith } from "../../registry/running.ts";
 import { type FakeClock, fakeClock } from "./auth/fake-clock.ts";
 import { type FakeStores, fakeStores } from "./fake-stores.ts";
@@ -57,6 +58,8 @@ async function world(t: TestContext): Promise<World> {
         close: async () => {},
         becameWritable: () => void writable.push(true),
         locationSecret: () => options.locationSecret ?? Buffer.alloc(32, 7),
+        // No search is asked.
+        ledger: {} as Ledger,
       }),
     };
     const running = startWith(parts, config(input), { log, clock });

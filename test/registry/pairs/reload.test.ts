@@ -6,6 +6,7 @@ import type { ConnectOptions } from "../../../client/contract.ts";
 import { OutriggerError } from "../../../proto/errors.ts";
 import { type Config, checkConfig } from "../../../registry/config.ts";
 import { moveRecordKey } from "../../../registry/moving/record.ts";
+import type { Ledger } from "../../../registry/repository/ledger.ts";
 import { startWith } from "../../../registry/running.ts";
 import { type FakeStores, fakeStores } from "../fake-stores.ts";
 import { fakeRepositories } from "../http/fake-repositories.ts";
@@ -54,6 +55,8 @@ async function started(t: TestContext, teamRecords: ReadonlyMap<string, string> 
         close: start,
         becameWritable() {},
         locationSecret: () => Buffer.alloc(32, 7),
+        // No search is asked.
+        ledger: {} as Ledger,
       };
     },
   };
