@@ -241,12 +241,15 @@ export type SearchKey =
   | { readonly kind: "star"; readonly name: string; readonly user: string };
 
 export function parseSearchKey(key: string): SearchKey | undefined {
-  const [, kind, name, rest] = /^outrigger\/search\/(images|pulls|tags)\/(.+)\/_\/(.+)$/.exec(key) ?? [];
-  if (name === undefined || rest === undefined) return parseStarKey(key);
-  if (!isName(name)) return undefined;
-  if (kind === "tags") return isTag(rest) ? { kind: "tag", name, tag: rest } : undefined;
+  const prefix = [allImagesPrefix, allSearchTagsPrefix, allPullsPrefix].find((one) => key.startsWith(one));
+  if (prefix === undefined) return parseStarKey(key);
+  const at = key.indexOf("/_/", prefix.length);
+  const name = key.slice(prefix.length, at);
+  const rest = key.slice(at + 3);
+  if (at < 0 || !isName(name)) return undefined;
+  if (prefix === allSearchTagsPrefix) return isTag(rest) ? { kind: "tag", name, tag: rest } : undefined;
   const digest = digestOf(rest);
-  return digest === undefined ? undefined : { kind: kind === "images" ? "image" : "pulls", name, digest };
+  return digest === undefined ? undefined : { kind: prefix === allImagesPrefix ? "image" : "pulls", name, digest };
 }
 
 const USER = "(?:[0-9a-f]{2})+|sha256-[0-9a-f]{64}";

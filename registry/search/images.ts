@@ -3,25 +3,9 @@ import type { ImageView, Platform } from "./contract.ts";
 import type { ImageRecord } from "./record.ts";
 import type { RepositoryState } from "./repository-state.ts";
 
-/** What follows from the bytes: the same in every repository. */
-export interface Content {
-  readonly digest: string;
-  mediaType: string;
-  sizeBytes: number;
-  artifactType: string | undefined;
-  subject: string | undefined;
-  createdMs: number;
-  /** Its own; of an index, what it states of each child. */
-  platforms: readonly Platform[];
-  children: readonly string[];
-  /** It signs its subject (cosign, notation). */
-  isSignature: boolean;
-  /** Those that have it as a manifest. */
-  readonly holders: RepositoryState[];
-}
-
 /** Indexes within indexes are followed so far. */
 const MOST_DEEP = 4;
+const MOST_TEXTS = 10_000;
 const NO_PLATFORMS: readonly Platform[] = [];
 const NO_CHILDREN: readonly string[] = [];
 
@@ -42,6 +26,32 @@ function isSignature({ artifactType = "", config, annotations = {} }: ImageRecor
   );
 }
 
+/** What follows from the bytes: the same in every repository. */
+export class Content {
+  readonly digest: string;
+  mediaType = "";
+  sizeBytes = 0;
+  artifactType: string | undefined;
+  subject: string | undefined;
+  createdMs = 0;
+  /** Its own; of an index, what it states of each child. */
+  platforms = NO_PLATFORMS;
+  children = NO_CHILDREN;
+  /** It signs its subject (cosign, notation). */
+  isSignature = false;
+  /** Those that have it as a manifest: mostly one, and a list of it would weigh more than all else here. */
+  holders: RepositoryState | readonly RepositoryState[];
+
+  constructor(digest: string, holder: RepositoryState) {
+    this.digest = digest;
+    this.holders = holder;
+  }
+}
+
+export function holdersOf({ holders }: Content): readonly RepositoryState[] {
+  return Array.isArray(holders) ? holders : [holders as RepositoryState];
+}
+
 /** All contents, with what they have in common kept once. */
 export class Contents {
   readonly #byDigest = new Map<string, Content>();
@@ -53,7 +63,7 @@ export class Contents {
   }
 
   /** The digest as a text that is kept once. */
-  textOf(digest: string): string {
+  digestText(digest: string): string {
     return this.#byDigest.get(digest)?.digest ?? flat(digest);
   }
 
@@ -61,33 +71,32 @@ export class Contents {
   hold(digest: string, record: ImageRecord, holder: RepositoryState): Content {
     let content = this.#byDigest.get(digest);
     if (content === undefined) {
-      content = { ...this.#described(record), digest, holders: [] };
+      content = new Content(digest, holder);
       this.#byDigest.set(digest, content);
-    } else {
-      Object.assign(content, this.#described(record));
     }
-    if (!content.holders.includes(holder)) content.holders.push(holder);
+    this.#describe(content, record);
+    const holders = holdersOf(content);
+    if (!holders.includes(holder)) content.holders = [...holders, holder];
     return content;
   }
 
   release(content: Content, holder: RepositoryState): void {
-    const at = content.holders.indexOf(holder);
-    if (at >= 0) content.holders.splice(at, 1);
-    if (content.holders.length === 0) this.#byDigest.delete(content.digest);
+    const others = holdersOf(content).filter((one) => one !== holder);
+    const [only] = others;
+    content.holders = others.length === 1 && only !== undefined ? only : others;
+    if (only === undefined) this.#byDigest.delete(content.digest);
   }
 
-  #described(record: ImageRecord): Omit<Content, "digest" | "holders"> {
-    const { subject, image, manifests } = record;
-    return {
-      mediaType: this.#text(record.mediaType),
-      sizeBytes: record.sizeBytes,
-      artifactType: record.artifactType === undefined ? undefined : this.#text(record.artifactType),
-      subject: subject === undefined ? undefined : this.textOf(subject),
-      createdMs: (image?.created && Date.parse(image.created)) || 0,
-      platforms: this.#platformsOf(manifests ?? (image === undefined ? [] : [image])),
-      children: manifests === undefined ? NO_CHILDREN : manifests.map(({ digest }) => this.textOf(digest)),
-      isSignature: isSignature(record),
-    };
+  #describe(content: Content, record: ImageRecord): void {
+    const { artifactType, subject, image, manifests } = record;
+    content.mediaType = this.textOf(record.mediaType);
+    content.sizeBytes = record.sizeBytes;
+    content.artifactType = artifactType === undefined ? undefined : this.textOf(artifactType);
+    content.subject = subject === undefined ? undefined : this.digestText(subject);
+    content.createdMs = (image?.created && Date.parse(image.created)) || 0;
+    content.platforms = this.#platformsOf(manifests ?? (image === undefined ? [] : [image]));
+    content.children = manifests === undefined ? NO_CHILDREN : manifests.map(({ digest }) => this.digestText(digest));
+    content.isSignature = isSignature(record);
   }
 
   #platformsOf(
@@ -98,15 +107,17 @@ export class Contents {
     const name = platforms.map(nameOf).join(" ");
     const known = this.#platforms.get(name);
     if (known !== undefined) return known;
-    this.#platforms.set(name, platforms);
+    if (this.#platforms.size < MOST_TEXTS) this.#platforms.set(name, platforms);
     return platforms;
   }
 
-  #text(text: string): string {
+  /** A text that many have in common. */
+  textOf(text: string): string {
     const known = this.#texts.get(text);
     if (known !== undefined) return known;
-    if (this.#texts.size < 1000) this.#texts.set(text, text);
-    return text;
+    const own = flat(text);
+    if (this.#texts.size < MOST_TEXTS) this.#texts.set(own, own);
+    return own;
   }
 }
 
@@ -197,5 +208,5 @@ function distinct(platforms: readonly Platform[]): readonly Platform[] {
 
 /** A text of its own: a part of another one keeps all of that in memory. */
 export function flat(text: string): string {
-  return Buffer.from(text, "latin1").toString("latin1");
+  return Buffer.from(text, "utf8").toString("utf8");
 }

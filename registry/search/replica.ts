@@ -1,7 +1,7 @@
 /** All that search tells, in memory: filled key by key, in any order, and then summed up. */
 import { parseSearchKey } from "../repository/keys.ts";
 import type { RepositoryOrder, RepositoryView } from "./contract.ts";
-import { Contents } from "./images.ts";
+import { Contents, holdersOf } from "./images.ts";
 import { decodePulls, decodeRecord, decodeTagRecord } from "./record.ts";
 import { RepositoryState } from "./repository-state.ts";
 import { bytewise, placeOf } from "./sorted.ts";
@@ -93,8 +93,12 @@ export class Replica {
   }
 
   repositoriesWith(manifestDigest: string): readonly string[] {
-    const holders = this.#contents.get(manifestDigest)?.holders ?? [];
-    return holders.map(({ name }) => name).sort(bytewise);
+    const content = this.#contents.get(manifestDigest);
+    return content === undefined
+      ? []
+      : holdersOf(content)
+          .map(({ name }) => name)
+          .sort(bytewise);
   }
 }
 

@@ -28,9 +28,9 @@ export class RepositoryState implements RepositoryView {
   updatedMs = 0;
   downloads = 0;
   readonly #contents: Contents;
-  readonly #tags: TagState[] = [];
+  #tags: TagState[] = [];
   #beside: TagState[] | undefined;
-  readonly #images: ImageState[] = [];
+  #images: ImageState[] = [];
   /** By subject. */
   #referrers: Map<string, string[]> | undefined;
   /** Users, in hex. */
@@ -92,9 +92,9 @@ export class RepositoryState implements RepositoryView {
       if (held !== undefined) tags.splice(at, 1);
       return;
     }
-    const digest = this.#contents.textOf(record.digest);
+    const digest = this.#contents.digestText(record.digest);
     const taggedMs = record.taggedMs ?? 0;
-    if (held === undefined) tags.splice(at, 0, { tag: flat(tag), digest, taggedMs });
+    if (held === undefined) tags.splice(at, 0, { tag: this.#contents.textOf(tag), digest, taggedMs });
     else Object.assign(held, { digest, taggedMs });
   }
 
@@ -129,6 +129,9 @@ export class RepositoryState implements RepositoryView {
 
   /** What is told of it as a whole, after any of the above. */
   sumUp(): void {
+    // Without the room that a list which grows has to spare: of most it would be the larger part.
+    this.#tags = this.#tags.slice();
+    this.#images = this.#images.slice();
     this.updatedMs = this.#tags.reduce((newest, { taggedMs }) => Math.max(newest, taggedMs), 0);
     this.downloads = this.#images.reduce((sum, { content, downloads }) => sum + (content ? downloads : 0), 0);
   }
@@ -142,7 +145,7 @@ export class RepositoryState implements RepositoryView {
     const held = this.#images[at];
     if (held?.digest === digest) return held;
     if (!mayAdd) return undefined;
-    const image = new ImageState(this, this.#contents.textOf(digest));
+    const image = new ImageState(this, this.#contents.digestText(digest));
     this.#images.splice(at, 0, image);
     return image;
   }

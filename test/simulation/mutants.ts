@@ -3,6 +3,7 @@ import type { MetaOperation, MetaStore } from "../../client/contract.ts";
 import { OutriggerError } from "../../proto/errors.ts";
 import type { AppendRequest } from "../../proto/gen/outrigger/blob/v1/AppendRequest.ts";
 import type { AppendStream, Handlers, IncomingCall, Transport } from "../../proto/transport.ts";
+import { changesPrefix } from "../../registry/repository/keys.ts";
 import type {
   BlobDriver,
   CallContext,
@@ -86,6 +87,13 @@ export const mutants: readonly Mutant[] = [
     topology: "replicas",
     mutation: { meta: withoutGuards },
     shape: (plan) => ({ ...plan, hot: true, cores: 3, coreMode: "many" }),
+  },
+  {
+    name: "a Write that does not tell search what it changes",
+    rules: /^every core sees the same tag$/,
+    kind: "registry",
+    topology: "replicas",
+    mutation: { meta: withoutChanges },
   },
   {
     name: "32 uploads that fill the budget below every persist_step",
@@ -261,6 +269,16 @@ function withoutGuards(meta: MetaStore): MetaStore {
       );
       let at = 0;
       return operations.map((operation) => (isGuard(operation) ? "" : (etags[at++] ?? "")));
+    },
+  });
+}
+
+/** No Write says which keys of search it changes. */
+function withoutChanges(meta: MetaStore): MetaStore {
+  return delegate(meta, {
+    async write(operations: readonly MetaOperation[], options?: Parameters<MetaStore["write"]>[1]) {
+      const told = operations.filter(({ key }) => !key.startsWith(changesPrefix));
+      return [...(await meta.write(told, options)), ...operations.slice(told.length).map(() => "")];
     },
   });
 }
