@@ -105,8 +105,9 @@ export function starKey(user: string, name: string): string {
   return `outrigger/search/stars/${escapeName(name)}/${userPart(user)}`;
 }
 
-/** One component of a key: hexadecimal, or, of a name too long for that, its hash. */
+/** One component of a key. Of a name too long for that its hash, behind a colon: which no name of a user has (RFC 7617). */
 function userPart(user: string): string {
   const hex = Buffer.from(user).toString("hex");
-  return hex.length <= MAX_COMPONENT ? hex : `sha256-${createHash("sha256").update(user).digest("hex")}`;
+  if (hex.length <= MAX_COMPONENT) return hex;
+  return Buffer.from(`sha256:${createHash("sha256").update(user).digest("hex")}`).toString("hex");
 }
