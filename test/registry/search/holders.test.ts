@@ -2,11 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { refsKey } from "../../../registry/repository/keys.ts";
-import { NoLease } from "../../../registry/repository/lease.ts";
-import { Ledger } from "../../../registry/repository/ledger.ts";
 import { createLayerHolders } from "../../../registry/search/holders.ts";
 import { FakeBackend } from "../../helpers/fake-stores.ts";
-import { context, digestOf, silent, testClock } from "../repository/world.ts";
+import { context, digestOf } from "../repository/world.ts";
+import { fakeLedger } from "./fake-ledger.ts";
 
 const ONE = digestOf("one");
 const TWO = digestOf("two");
@@ -14,11 +13,7 @@ const TWO = digestOf("two");
 function pair(keys: readonly string[], owns: (name: string) => boolean) {
   const backend = new FakeBackend();
   for (const key of keys) backend.putMeta(key, "");
-  const stores = backend.connect();
-  return {
-    ledger: new Ledger(stores, new NoLease({ meta: stores.meta, clock: testClock, log: silent }), undefined),
-    owns,
-  };
+  return { ledger: fakeLedger(backend.connect()), owns };
 }
 
 test("holders are found by a digest and by its beginning, each pair's own alone, and no more than asked for", async () => {

@@ -2,15 +2,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { OutriggerError } from "../../../proto/errors.ts";
-import { NoLease } from "../../../registry/repository/lease.ts";
-import { Ledger } from "../../../registry/repository/ledger.ts";
 import { createPreferences } from "../../../registry/search/preferences.ts";
 import { FakeBackend, type FakeHooks } from "../../helpers/fake-stores.ts";
 import { context, silent, testClock } from "../repository/world.ts";
+import { fakeLedger } from "./fake-ledger.ts";
 
 function preferencesOn(backend: FakeBackend, hooks: FakeHooks = {}, owns: (name: string) => boolean = () => true) {
-  const stores = backend.connect(hooks);
-  const ledger = new Ledger(stores, new NoLease({ meta: stores.meta, clock: testClock, log: silent }), undefined);
+  const ledger = fakeLedger(backend.connect(hooks));
   const random = () => 0.5;
   const ledgers = () => [{ ledger, owns }];
   return createPreferences({ ledgerOf: () => ledger, ledgers, clock: testClock, random, log: silent });
