@@ -142,10 +142,11 @@ export function preferenceKey(user: string, what: "star" | "bookmark", name: str
   return `${preferencesOf(user, what)}${escapeName(name)}`;
 }
 
-/** One component of a key: hexadecimal, or, of a name too long for that, its hash. */
+/** One component of a key. Of a name too long for that its hash, behind a colon: which no name of a user has (RFC 7617). */
 function userPart(user: string): string {
   const hex = Buffer.from(user).toString("hex");
-  return hex.length <= 255 ? hex : `sha256-${createHash("sha256").update(user).digest("hex")}`;
+  if (hex.length <= 255) return hex;
+  return Buffer.from(`sha256:${createHash("sha256").update(user).digest("hex")}`).toString("hex");
 }
 
 // Others of the registry's own.
@@ -252,7 +253,7 @@ export function parseSearchKey(key: string): SearchKey | undefined {
   return digest === undefined ? undefined : { kind: prefix === allImagesPrefix ? "image" : "pulls", name, digest };
 }
 
-const USER = "(?:[0-9a-f]{2})+|sha256-[0-9a-f]{64}";
+const USER = "(?:[0-9a-f]{2})+";
 const STAR = new RegExp(`^outrigger/search/stars/([^/]+)/(${USER})$`);
 const STAR_PREFERENCE = new RegExp(`^outrigger/prefs/(${USER})/star/([^/]+)$`);
 

@@ -1,5 +1,5 @@
 /** An answer to a document: the answers to its queries, put together in their order. */
-import type { GraphQLError } from "graphql";
+import { type GraphQLError, getLocation } from "graphql";
 import { type Document, DocumentError, type GraphQlRequest, readDocument, type Selection } from "./document.ts";
 
 export interface Location {
@@ -52,6 +52,40 @@ export async function answerDocument(request: GraphQlRequest, answerQuery: Answe
     ? null
     : Object.fromEntries(read.queries.map(({ key }, index) => [key, answers[index]?.value ?? null]));
   return { status: 200, answer: errors.length === 0 ? { data } : { errors, data } };
+}
+
+/** In the order of what was selected: which was found out first does not show. */
+export function inOrder(errors: readonly AnswerError[], query: Selection): AnswerError[] {
+  const ranks = new Map(errors.map((error) => [error, rankOf(error, query)] as const));
+  return [...errors].sort((a, b) => compareRanks(ranks.get(a) ?? [], ranks.get(b) ?? []));
+}
+
+function rankOf({ path = [] }: AnswerError, query: Selection): number[] {
+  let at: Selection | undefined = query;
+  return path.slice(1).map((part) => {
+    if (typeof part === "number") return part;
+    const index: number = at?.fields.findIndex(({ key }) => key === part) ?? -1;
+    at = at?.fields[index];
+    return index;
+  });
+}
+
+function compareRanks(a: readonly number[], b: readonly number[]): number {
+  for (let index = 0; index < Math.min(a.length, b.length); index += 1) {
+    const difference = (a[index] ?? 0) - (b[index] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
+/** Where a field stands in the document. @param path of an error, beginning with the query's key */
+export function placeOf(query: Selection, path: readonly (string | number)[] = []): { locations?: Location[] } {
+  let at: Selection = query;
+  for (const part of path.slice(1)) at = at.fields.find(({ key }) => key === part) ?? at;
+  const { loc } = at.nodes[0];
+  if (loc === undefined) return {};
+  const { line, column } = getLocation(loc.source, loc.start);
+  return { locations: [{ line, column }] };
 }
 
 /** Members in the order in which zot writes them. */

@@ -5,6 +5,7 @@ import type { SearchSource, SearchView } from "./contract.ts";
 import type { RecordMemory, Records, Wanted } from "./details.ts";
 import { QueryError } from "./errors.ts";
 import type { Scope } from "./facts.ts";
+import type { LayersByManifest } from "./fan-out/contract.ts";
 import type { LayerHolders } from "./holders.ts";
 import type { Preferences, Preferred } from "./preferences.ts";
 import type { ImageRecord } from "./record.ts";
@@ -25,6 +26,8 @@ export interface Asker {
   readonly scope: Scope;
   readonly mayDelete: (name: string) => boolean;
   readonly context: RequestContext;
+  /** Another member's, by digest of its manifests: of the image whose bases or derived images are searched for. */
+  readonly layers?: LayersByManifest | undefined;
 }
 
 /** Values in one answer, as counted beforehand (cost.ts). */

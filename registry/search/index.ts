@@ -1,6 +1,6 @@
 /** Searches over one registry: `createSearch`. */
 import { execute, type FieldNode, type GraphQLError, Kind } from "graphql";
-import { type AnswerError, answerDocument, type HttpAnswer, type QueryAnswer, showError } from "./answer.ts";
+import { type AnswerError, answerDocument, type HttpAnswer, inOrder, type QueryAnswer, showError } from "./answer.ts";
 import { type Asker, Asking, type SearchParts } from "./asking.ts";
 import { valuesPerItem } from "./cost.ts";
 import { RecordMemory } from "./details.ts";
@@ -43,7 +43,10 @@ export function createSearch(parts: SearchParts, explain: Explain): Search {
         contextValue: { asking: one, values: valuesPerItem(query) },
         variableValues: document.given,
       });
-      const errors = (result.errors ?? []).map((error) => tell(error, explain));
+      const errors = inOrder(
+        (result.errors ?? []).map((error) => tell(error, explain)),
+        query,
+      );
       if (!result.data) return { value: null, errors, nullsAll: true };
       return { value: result.data[query.key], errors };
     },

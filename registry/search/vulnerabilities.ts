@@ -2,6 +2,7 @@
 
 import type { RequestContext } from "../repository/contract.ts";
 import type { Asking } from "./asking.ts";
+import { QueryError } from "./errors.ts";
 import type { Cve, Scan, Scannable, Scanner, Severity } from "./scanner.ts";
 
 export interface VulnerabilitySummary {
@@ -49,10 +50,19 @@ export class KnownScans {
       const waiting = this.#waiting;
       this.#waiting = [];
       this.#answer = undefined;
-      return this.#scanner.known(waiting, this.#context);
+      return asScanned(this.#scanner.known(waiting, this.#context));
     });
     const scans = await this.#answer;
     return images.flatMap(({ digest }) => scans.get(digest) ?? []);
+  }
+}
+
+/** What a scanner says is for whoever asked. */
+export async function asScanned<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw new QueryError(`the scanner failed: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

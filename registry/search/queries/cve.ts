@@ -16,7 +16,7 @@ import {
 } from "../page.ts";
 import type { Cve, Scan, Scannable, Scanner, Severity } from "../scanner.ts";
 import { byText, imageOrder, selectBy } from "../selecting.ts";
-import { cvesOf, summaryOf, type VulnerabilitySummary, worse } from "../vulnerabilities.ts";
+import { asScanned, cvesOf, summaryOf, type VulnerabilitySummary, worse } from "../vulnerabilities.ts";
 import { imagesWhere } from "./digests.ts";
 import { type Images, imageFits, imagesOf, NO_REFERENCE, NO_REPOSITORY, noImage, showImages } from "./images.ts";
 
@@ -73,15 +73,6 @@ export async function scanAll(scanner: Scanner, images: readonly Scannable[], as
     scans.push(scan);
   }
   return cvesOf(scans);
-}
-
-/** What a scanner says is for whoever asked. */
-export async function asScanned<Answer>(answer: Promise<Answer>): Promise<Answer> {
-  try {
-    return await answer;
-  } catch (error) {
-    throw new QueryError(`the scanner failed: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }
 
 /** `undefined`: the repository has no such manifest. */

@@ -59,6 +59,8 @@ export async function basesOf(searched: LayersOf, asking: Asking, among?: string
 
 /** @throws QueryError in zot's words */
 async function layersOf({ image, digest }: LayersArgs, asking: Asking): Promise<LayersOf> {
+  const { layers } = asking.asker;
+  if (layers !== undefined) return new Map(Object.entries(layers).map(([manifest, each]) => [manifest, new Set(each)]));
   const { name, tag } = splitTag(image);
   const repository = readable(await asking.view(), asking.scope, name);
   if (repository === undefined) throw new QueryError("repository not found");
