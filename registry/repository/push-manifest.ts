@@ -32,7 +32,17 @@ import { encodeReferrer } from "./referrers.ts";
 
 /** In one Write; more tags are as many Writes more, each whole. */
 const TAGS_AT_ONCE = 25;
+export interface ManifestPush {
+  readonly bytes: Buffer;
+  readonly contentType: string;
+  readonly digest?: string;
+  readonly tags: readonly string[];
+  /** A tag that is there already stays as it is: what a repository's new owner has set is newer than what it takes over. */
+  readonly keepsTags?: boolean;
+}
+
 interface Pushed {
+  readonly keepsTags: boolean;
   readonly name: string;
   readonly digest: string;
   readonly bytes: Buffer;
@@ -42,12 +52,7 @@ interface Pushed {
 export async function putManifest(
   core: Core,
   name: string,
-  pushed: {
-    readonly bytes: Buffer;
-    readonly contentType: string;
-    readonly digest?: string;
-    readonly tags: readonly string[];
-  },
+  pushed: ManifestPush,
   context: RequestContext,
 ): Promise<PushedManifest> {
   assertName(name);
@@ -61,7 +66,7 @@ export async function putManifest(
       detail: { given: pushed.digest, computed: digest },
     });
   }
-  const push = { name, digest, bytes: pushed.bytes, manifest };
+  const push = { name, digest, bytes: pushed.bytes, manifest, keepsTags: pushed.keepsTags ?? false };
   const tags = [...new Set(pushed.tags)];
   let at = 0;
   do {
@@ -146,12 +151,14 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
     revision,
     refs,
     referrer: subject === undefined ? undefined : answer[4],
-    tags: tags.map((tag, index) => ({
-      tag,
-      link: answer[firstTag + 3 * index],
-      derived: answer[firstTag + 3 * index + 1],
-      history: answer[firstTag + 3 * index + 2],
-    })),
+    tags: tags
+      .map((tag, index) => ({
+        tag,
+        link: answer[firstTag + 3 * index],
+        derived: answer[firstTag + 3 * index + 1],
+        history: answer[firstTag + 3 * index + 2],
+      }))
+      .filter(({ link }) => !push.keepsTags || link === undefined),
   };
 }
 
