@@ -171,7 +171,7 @@ export async function startWith(
     await Promise.all(listeners.map((listener) => listener.closed()));
     handler.abortAll();
     await within(clock, ABORT_MS, handler.idle());
-    cluster.use(undefined);
+    await cluster.close();
     searching.close();
     await pairs.close();
     await pool.close();
@@ -216,12 +216,17 @@ export async function startWith(
 
     async function serve(): Promise<void> {
       await pairs.start(stopping.signal);
+      cluster.serveFrom(pairs.repositories);
       serving = { repositories: pairs.repositories, secret: pairs.locationSecret() };
       log.info({ cores: config.cores }, "the registry serves");
     }
 
     async function reload(next: Config): Promise<ReloadReport> {
       // Everything that can be wrong is looked at before anything is changed.
+      if (next.cluster?.previous && config.cores !== "one")
+        throw new Error(
+          "cluster.previous needs cores: one, and this registry was started with cores: many: restart it",
+        );
       const nextAuthenticator = await loadAuthenticator(next, pool, clock);
       const nextTls = await loadTls(next);
       const nextCluster = await cluster.prepare(next.cluster);

@@ -1,6 +1,7 @@
 /** The catalog of all members: each is asked for n names after `last`, and their pages are merged (members.md). */
 import type { Clock } from "../../proto/clock.ts";
 import { RegistryError } from "../errors.ts";
+import { MAX_PAGE } from "../http/query.ts";
 import type { Listing, Repositories, RequestContext } from "../repository/contract.ts";
 import { isName, listingBound } from "../repository/names.ts";
 import { untilAgreed } from "./agree.ts";
@@ -110,7 +111,7 @@ function mayList({ list, previous }: View, member: string, name: string): boolea
 }
 
 async function askedListing(
-  { client, clock, account, view }: CatalogOptions,
+  { client, clock, account, view }: Pick<CatalogOptions, "client" | "clock" | "account" | "view">,
   id: string,
   page: PageAsked,
   slots: Slots,
@@ -134,6 +135,21 @@ async function askedListing(
     return checked(view(), id, page, parsed?.repositories, more);
   } finally {
     free();
+  }
+}
+
+/** All names that a member lists, page by page. @throws MemberDown, MemberWrong, MemberDisagrees */
+export async function* heldBy(
+  { view, client, clock }: { readonly view: View; readonly client: MemberClient; readonly clock: Clock },
+  id: string,
+  signal: AbortSignal,
+): AsyncGenerator<string, void> {
+  for (let last = ""; ; ) {
+    const asking = { view: () => view, client, clock, account: "" };
+    const page = await askedListing(asking, id, { last, limit: MAX_PAGE }, new Slots(1), signal);
+    yield* page.names;
+    last = page.names.at(-1) ?? last;
+    if (!page.more) return;
   }
 }
 

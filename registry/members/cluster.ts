@@ -1,21 +1,28 @@
 /** One registry as a member: who answers a request (members.md, "Who answers"), as each reload has it. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { Clock } from "../../proto/clock.ts";
 import type { ClusterConfig } from "../config/cluster.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { Asking, Routing } from "../http/routing.ts";
+import { readUpload } from "../http/upload-state.ts";
 import type { Repositories } from "../repository/contract.ts";
 import { isName } from "../repository/names.ts";
 import { untilAgreed } from "./agree.ts";
 import { mergedCatalog, ownedListing } from "./catalog.ts";
+import { Changes } from "./changes.ts";
 import { MemberClient, type ObserveMember, type OpenAnswer } from "./client.ts";
 import { fromAnybody, hasHere, isByDigest } from "./digests.ts";
 import { isMemberError, type MemberError, nobodys } from "./errors.ts";
 import { openForward, passOn } from "./forward.ts";
+import { answerNewOwner } from "./give-up.ts";
 import { mountFrom } from "./mounts.ts";
+import { movedRepositories, takenRepositories } from "./moved.ts";
+import { Mover } from "./mover.ts";
 import { claimsToBePeer, MEMBER, type Peer, readPeer } from "./peers.ts";
+import type { PreviousOwner } from "./previous-owner.ts";
 import { answerAboutSelf, answerStatus } from "./status.ts";
 import { closeUnused, openView, type View } from "./view.ts";
 
@@ -34,10 +41,23 @@ interface MemberAsking extends Asking {
 
 const all = () => true;
 
+/** This member is the owner; `end` when what it was asked to do has ended. */
+class Own {
+  readonly end: () => void;
+
+  constructor(end: () => void) {
+    this.end = end;
+  }
+}
+
 export class Cluster implements Routing {
   readonly client: MemberClient;
   readonly #options: ClusterOptions;
+  readonly #changes = new Changes();
   #view: View | undefined;
+  #local: Repositories | undefined;
+  #mover: Mover | undefined;
+  #stopping: Promise<unknown> = Promise.resolve();
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -70,6 +90,30 @@ export class Cluster implements Routing {
     const before = this.#view;
     this.#view = view;
     if (before) closeUnused(before, view);
+    if (isSameList(before, view)) return;
+    this.#changes.next();
+    this.#startMover();
+  }
+
+  /** The stores are there: from now on repositories are taken over from members that owned them before. */
+  serveFrom(local: Repositories): void {
+    this.#local = local;
+    this.#startMover();
+  }
+
+  /** Resolves once nothing of it is under way. */
+  async close(): Promise<void> {
+    this.use(undefined);
+    await this.#stopping;
+  }
+
+  #startMover(): void {
+    const { clock, log } = this.#options;
+    const before = this.#mover;
+    if (before) this.#stopping = Promise.all([this.#stopping, before.stop()]);
+    const [view, local] = [this.#view, this.#local];
+    this.#mover = view && local?.handover && new Mover({ view, client: this.client, clock, log, local });
+    this.#mover?.start();
   }
 
   /** Members that are asked, with how they do, for metrics. */
@@ -112,32 +156,38 @@ export class Cluster implements Routing {
   async #route(exchange: Exchange, here: (exchange: Exchange) => Promise<void>): Promise<void> {
     if (this.view.digests === "all" && isByDigest(exchange)) return this.#routeDigest(exchange, here);
     const answer = await this.#askOwner(exchange);
-    return answer === undefined ? here(this.#owned(exchange)) : passOn(exchange, answer);
+    return answer instanceof Own ? this.#serveOwn(exchange, answer, here) : passOn(exchange, answer);
   }
 
   /** This member, the owner, all others. */
   async #routeDigest(exchange: Exchange, here: (exchange: Exchange) => Promise<void>): Promise<void> {
     if (await hasHere(exchange)) return here(exchange);
-    let answer: OpenAnswer | undefined;
+    let answer: OpenAnswer | Own;
     try {
       answer = await this.#askOwner(exchange);
     } catch (error) {
       if (!isMemberError(error)) throw error;
       return this.#anybody(exchange, error.member, error);
     }
-    if (answer !== undefined && answer.status !== 404) return passOn(exchange, answer);
-    answer?.discard();
-    return this.#anybody(exchange, answer?.member, undefined);
+    if (answer instanceof Own) {
+      // On its way here from its previous owner, which need not be one of the members any more.
+      if (this.#mover?.ownerBefore(exchange.route.name)) return this.#serveOwn(exchange, answer, here);
+      answer.end();
+      return this.#anybody(exchange, undefined, undefined);
+    }
+    if (answer.status !== 404) return passOn(exchange, answer);
+    answer.discard();
+    return this.#anybody(exchange, answer.member, undefined);
   }
 
-  /** `undefined`: this member is the owner. The client's body is not read before both members agree. */
-  #askOwner(exchange: Exchange): Promise<OpenAnswer | undefined> {
+  /** The client's body is not read before both members agree. */
+  #askOwner(exchange: Exchange): Promise<OpenAnswer | Own> {
     const { route, context } = exchange;
     return untilAgreed(this.#options.clock, context.signal, async () => {
       const { list, self } = this.view;
       const owner = list.ownerOf(route.name);
       if (owner === undefined) throw nobodys(route.name, list.ids);
-      return owner === self ? undefined : openForward(this.#forwarding(), exchange, owner, "owner");
+      return owner === self ? this.#own(exchange) : openForward(this.#forwarding(), exchange, owner, "owner");
     });
   }
 
@@ -159,6 +209,7 @@ export class Cluster implements Routing {
     if (peer.listHash !== view.list.hash) throw otherList(view, peer);
     // The storage's own addresses are for clients; a member gets the bytes.
     const apart: Exchange = { ...exchange, shared: { ...shared, redirect: undefined } };
+    if (peer.role === "previous") return this.#serveNewOwner(apart, peer, here);
     switch (route.kind) {
       case "catalog":
         return here(
@@ -172,11 +223,63 @@ export class Cluster implements Routing {
     }
     if (peer.role === "digest" && isByDigest(exchange)) return here(apart);
     if (peer.role !== "owner" || view.list.ownerOf(route.name) !== view.self) throw otherList(view, peer);
-    return here(this.#owned(apart));
+    return this.#serveOwn(apart, this.#own(exchange), here);
+  }
+
+  /** Of what this member owned before, and has not yet handed over. */
+  async #serveNewOwner(exchange: Exchange, peer: Peer, here: (exchange: Exchange) => Promise<void>): Promise<void> {
+    const { route, request } = exchange;
+    const { view } = this;
+    // What began here under the list before may still change a repository that is another member's by now.
+    if (!this.#changes.areSettled) throw otherList(view, peer);
+    if (route.kind === "members") return answerNewOwner(exchange, view, peer);
+    if (view.list.ownerOf(route.name) !== peer.id) throw otherList(view, peer);
+    if (request.method !== "GET" && request.method !== "HEAD" && route.kind !== "upload") throw onlyMembers();
+    return here(exchange);
+  }
+
+  #own({ route, request }: Exchange): Own {
+    const isChange = request.method === "PUT" || request.method === "DELETE";
+    // The end of an upload changes the repository too, and may take hours: the mover looks for what comes late.
+    return new Own(isChange && route.kind !== "upload" ? this.#changes.begin() : () => {});
+  }
+
+  async #serveOwn(exchange: Exchange, own: Own, here: (exchange: Exchange) => Promise<void>): Promise<void> {
+    try {
+      const mover = this.#mover;
+      const from = mover?.ownerBefore(exchange.route.name);
+      if (mover === undefined || from === undefined) return await here(this.#withMounts(exchange));
+      if (isOthersUpload(exchange)) return await this.#serveUploadThere(exchange, mover, from);
+      const { name } = exchange.route;
+      const { repositories: local } = exchange.shared;
+      const isDone = await mover.isDone(name, from, exchange.context);
+      const repositories = (isDone ? takenRepositories : movedRepositories)(local, mover, from);
+      await here(this.#withMounts(withRepositories(exchange, repositories)));
+    } finally {
+      own.end();
+    }
+  }
+
+  /** An upload that began at the previous owner ends there; its blob is brought before the client hears of it. */
+  async #serveUploadThere(exchange: Exchange, mover: Mover, from: PreviousOwner): Promise<void> {
+    const { route, context, query, request } = exchange;
+    const answer = await untilAgreed(this.#options.clock, context.signal, () =>
+      openForward(this.#forwarding(), exchange, from.member, "previous"),
+    );
+    const digest = query.get("digest");
+    if (request.method === "PUT" && answer.status === 201 && digest !== null) {
+      try {
+        await mover.bring(route.name, digest, from, context);
+      } catch (error) {
+        answer.discard();
+        throw error;
+      }
+    }
+    return passOn(exchange, answer);
   }
 
   /** This member's own repositories, to which others' blobs can be mounted. */
-  #owned(exchange: Exchange): Exchange {
+  #withMounts(exchange: Exchange): Exchange {
     if (exchange.route.kind !== "uploads") return exchange;
     const { repositories: local } = exchange.shared;
     return withRepositories(exchange, {
@@ -208,6 +311,22 @@ export class Cluster implements Routing {
 function withRepositories(exchange: Exchange, changed: Partial<Repositories>): Exchange {
   const { shared } = exchange;
   return { ...exchange, shared: { ...shared, repositories: { ...shared.repositories, ...changed } } };
+}
+
+/** Whether an upload began elsewhere: another member's secret has signed its state. */
+function isOthersUpload({ route, query, shared }: Exchange): boolean {
+  if (route.kind !== "upload") return false;
+  try {
+    readUpload(shared.secret, route.name, route.reference, query.get("_state") ?? undefined, shared.clock.now());
+    return false;
+  } catch (error) {
+    return error instanceof RegistryError && error.code === "BLOB_UPLOAD_INVALID";
+  }
+}
+
+function isSameList(one: View | undefined, other: View | undefined): boolean {
+  const [first, second] = [one, other].map((view) => view && [view.self, view.list.hash, view.previous?.hash]);
+  return isDeepStrictEqual(first, second);
 }
 
 /** 421, which a member takes for "ask again soon": a reload goes through the members one by one. */

@@ -72,6 +72,17 @@ export function catalogPath(limit: number, last: string): string {
   return `/v2/_catalog?${new URLSearchParams({ n: String(limit), ...(last === "" ? {} : { last }) })}`;
 }
 
+/** A page of tags or referrers. */
+export function listingPath(
+  path: string,
+  page: { readonly last: string; readonly limit: number; readonly artifactType?: string },
+): string {
+  const query = new URLSearchParams({ n: String(page.limit) });
+  if (page.last !== "") query.set("last", page.last);
+  if (page.artifactType !== undefined) query.set("artifactType", page.artifactType);
+  return `${path}?${query}`;
+}
+
 /** What members ask each other beside the API. */
 export function membersPath(what: string, parameters: Readonly<Record<string, string>> = {}): string {
   const query = new URLSearchParams(parameters);

@@ -1,6 +1,7 @@
 /** The repositories of several pairs of stores as those of one registry. */
 import { RegistryError } from "../errors.ts";
 import type { Listing, Repositories, RequestContext } from "../repository/contract.ts";
+import type { Handover } from "../repository/handover.ts";
 import { listingBound } from "../repository/names.ts";
 import { joinedSearch } from "../search/joined.ts";
 import type { Routed, Routes } from "./routes.ts";
@@ -43,7 +44,25 @@ export function routedRepositories(routes: Routes<PairOfRepositories>): Reposito
     deleteTag: (name, ...rest) => of(name).deleteTag(name, ...rest),
     deleteManifest: (name, ...rest) => of(name).deleteManifest(name, ...rest),
     deleteBlob: (name, ...rest) => of(name).deleteBlob(name, ...rest),
+    handover: routedHandover(routes, (name) => handoverOf(of(name))),
   };
+}
+
+function routedHandover(routes: Routes<PairOfRepositories>, of: (name: string) => Handover): Handover {
+  return {
+    contents: (name, ...rest) => of(name).contents(name, ...rest),
+    putManifest: (name, ...rest) => of(name).putManifest(name, ...rest),
+    state: (name, ...rest) => of(name).state(name, ...rest),
+    mark: (name, ...rest) => of(name).mark(name, ...rest),
+    async forgetOthers(...rest) {
+      for (const pair of routes.all) await handoverOf(serving(pair)).forgetOthers(...rest);
+    },
+  };
+}
+
+function handoverOf({ handover }: Repositories): Handover {
+  if (handover) return handover;
+  throw new Error("the repositories of a pair can be handed over");
 }
 
 function serving({ prefix, repositories, isServing }: PairOfRepositories): Repositories {

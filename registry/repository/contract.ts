@@ -5,6 +5,7 @@
 import type { BlobRead, CallOptions } from "../../client/contract.ts";
 import type { Algorithm } from "../../proto/keys.ts";
 import type { SearchSource } from "../search/contract.ts";
+import type { Handover } from "./handover.ts";
 
 /** One request's circumstances. */
 export interface RequestContext extends CallOptions {
@@ -150,4 +151,7 @@ export interface Repositories {
   deleteManifest(name: string, digest: string, context: RequestContext): Promise<boolean>;
   /** @throws DENIED (405) when a manifest there refers to it */
   deleteBlob(name: string, digest: string, context: RequestContext): Promise<boolean>;
+
+  /** For members of a cluster that hand repositories over to each other. Absent: this one cannot. */
+  readonly handover?: Handover;
 }

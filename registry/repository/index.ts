@@ -12,6 +12,7 @@ import type { Core } from "./core.ts";
 import { deleteBlob, deleteManifest, deleteTag } from "./delete.ts";
 import { DigestCache } from "./digest-cache.ts";
 import { FactsMemory } from "./facts-memory.ts";
+import { createHandover } from "./handover.ts";
 import { HeldLease, type Lease, NoLease } from "./lease.ts";
 import { Ledger } from "./ledger.ts";
 import { listRepositories, listTags } from "./listings.ts";
@@ -150,5 +151,6 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
     deleteTag: (name, tag, context) => deleteTag(core, name, tag, context),
     deleteManifest: (name, digest, context) => deleteManifest(core, name, digest, context),
     deleteBlob: (name, digest, context) => deleteBlob(core, name, digest, context),
+    handover: createHandover(core),
   };
 }

@@ -32,6 +32,8 @@ export const leaseBeatKey = "outrigger/lease/beat";
 export const indexMarkerKey = "outrigger/index/marker";
 export const locationSecretKey = "outrigger/secrets/location";
 export const condemnedPrefix = "outrigger/condemned/";
+/** Repositories that this member of a cluster has taken over from another one (handover.ts). */
+export const handoversPrefix = "outrigger/handovers/";
 /** Who copies into this store now (transfer/turn.ts), and the sign of life of that. */
 export const copyHolderKey = "outrigger/copy/holder";
 export const copyBeatKey = "outrigger/copy/beat";
@@ -157,6 +159,17 @@ export function condemnedKey(digest: string): string {
 
 export function cancelledKey(uploadId: string): string {
   return `${cancelledPrefix}${uploadId}`;
+}
+
+/** @param handover 16 hex digits */
+export function handoverKey(handover: string, name: string): string {
+  return `${handoversPrefix}${handover}/${escapeName(name)}`;
+}
+
+export function parseHandoverKey(key: string): { readonly handover: string; readonly name: string } | undefined {
+  const [, handover, component = ""] = /^outrigger\/handovers\/([0-9a-f]{16})\/([^/]+)$/.exec(key) ?? [];
+  const name = unescapeName(component);
+  return handover === undefined || name === undefined || !isName(name) ? undefined : { handover, name };
 }
 
 /** `<alg>:<hex>` as `<alg>/<hex>`. */

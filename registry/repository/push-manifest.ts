@@ -36,7 +36,17 @@ import { encodeReferrer } from "./referrers.ts";
 
 /** In one Write; more tags are as many Writes more, each whole. */
 const TAGS_AT_ONCE = 22;
+export interface ManifestPush {
+  readonly bytes: Buffer;
+  readonly contentType: string;
+  readonly digest?: string;
+  readonly tags: readonly string[];
+  /** A tag that is there already stays as it is: what a repository's new owner has set is newer than what it takes over. */
+  readonly keepsTags?: boolean;
+}
+
 interface Pushed {
+  readonly keepsTags: boolean;
   readonly name: string;
   readonly digest: string;
   readonly bytes: Buffer;
@@ -46,12 +56,7 @@ interface Pushed {
 export async function putManifest(
   core: Core,
   name: string,
-  pushed: {
-    readonly bytes: Buffer;
-    readonly contentType: string;
-    readonly digest?: string;
-    readonly tags: readonly string[];
-  },
+  pushed: ManifestPush,
   context: RequestContext,
 ): Promise<PushedManifest> {
   assertName(name);
@@ -65,7 +70,7 @@ export async function putManifest(
       detail: { given: pushed.digest, computed: digest },
     });
   }
-  const push = { name, digest, bytes: pushed.bytes, manifest };
+  const push = { name, digest, bytes: pushed.bytes, manifest, keepsTags: pushed.keepsTags ?? false };
   const tags = [...new Set(pushed.tags)];
   let at = 0;
   do {
@@ -162,10 +167,12 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
     refs,
     image,
     referrer: subject === undefined ? undefined : answer[5],
-    tags: tags.map((tag, index) => {
-      const [link, derived, history, searched] = answer.slice(firstTag + 4 * index);
-      return { tag, link, derived, history, searched };
-    }),
+    tags: tags
+      .map((tag, index) => {
+        const [link, derived, history, searched] = answer.slice(firstTag + 4 * index);
+        return { tag, link, derived, history, searched };
+      })
+      .filter(({ link }) => !push.keepsTags || link === undefined),
   };
 }
 

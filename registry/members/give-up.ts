@@ -1,0 +1,55 @@
+/** What a member answers about repositories that it owned before a change of members, and how it lets go of them. */
+import { RegistryError } from "../errors.ts";
+import { answerJson, type Exchange } from "../http/exchange.ts";
+import { single } from "../http/query.ts";
+import type { Repositories, RequestContext } from "../repository/contract.ts";
+import type { ContentKind, Handover } from "../repository/handover.ts";
+import { assertName } from "../repository/names.ts";
+import type { Peer } from "./peers.ts";
+import type { View } from "./view.ts";
+
+const KINDS: ReadonlySet<string> = new Set<ContentKind>(["layers", "revisions", "tags"]);
+
+/**
+ * `settled`, `contents`, `purge`; of a member that this one has given the repository up to.
+ * @throws UNSUPPORTED, DENIED, NAME_INVALID
+ */
+export async function answerNewOwner(exchange: Exchange, view: View, peer: Peer): Promise<void> {
+  const { route, query, shared, context, request } = exchange;
+  if (route.reference === "settled") return answerJson(exchange, 200, {});
+  const handover = handoverOf(shared.repositories);
+  const name = single(query, "name", "NAME_INVALID") ?? "";
+  assertName(name);
+  if (view.list.ownerOf(name) !== peer.id || peer.id === view.self)
+    throw new RegistryError("DENIED", `${peer.id} does not own ${name}`, { detail: { name } });
+  if (route.reference === "contents" && request.method === "GET") {
+    const kind = single(query, "kind", "UNSUPPORTED") ?? "";
+    if (!KINDS.has(kind)) throw new RegistryError("UNSUPPORTED", "kind is none of layers, revisions, tags");
+    const after = single(query, "after", "UNSUPPORTED") ?? "";
+    return answerJson(exchange, 200, await handover.contents(name, kind as ContentKind, after, context));
+  }
+  if (route.reference === "purge" && request.method === "POST") {
+    await purge(shared.repositories, handover, name, context);
+    return answerJson(exchange, 200, {});
+  }
+  throw new RegistryError("UNSUPPORTED", "there is no such endpoint", { status: 404 });
+}
+
+/** Tags, manifests, layers: in the order in which nothing of it is ever half there. */
+async function purge(local: Repositories, handover: Handover, name: string, context: RequestContext): Promise<void> {
+  const each = async (kind: ContentKind, remove: (digest: string, tag: string) => Promise<boolean>) => {
+    for (let after: string | undefined = ""; after !== undefined; ) {
+      const page = await handover.contents(name, kind, after, context);
+      for (const { digest, tag = "" } of page.items) await remove(digest, tag);
+      after = page.next;
+    }
+  };
+  await each("tags", (_, tag) => local.deleteTag(name, tag, context));
+  await each("revisions", (digest) => local.deleteManifest(name, digest, context));
+  await each("layers", (digest) => local.deleteBlob(name, digest, context));
+}
+
+function handoverOf({ handover }: Repositories): Handover {
+  if (handover) return handover;
+  throw new Error("these repositories cannot be handed over");
+}

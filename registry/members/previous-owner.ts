@@ -1,0 +1,154 @@
+/** The member that owned a repository before a change of members: what it still holds is asked of it, until it is taken over. */
+import type { BlobRead } from "../../client/contract.ts";
+import type { Clock } from "../../proto/clock.ts";
+import { isDigest } from "../../proto/keys.ts";
+import type { Descriptor, Listing, ManifestFound } from "../repository/contract.ts";
+import type { Content, ContentKind } from "../repository/handover.ts";
+import { isTag } from "../repository/names.ts";
+import { untilAgreed } from "./agree.ts";
+import type { MemberClient, OpenAnswer, WholeAnswer } from "./client.ts";
+import { MemberWrong } from "./errors.ts";
+import { blobPath, listingPath, manifestPath, membersPath } from "./paths.ts";
+import { assertManifest, assertTagsOf, parseJson, verified } from "./verify.ts";
+
+const MAX_WHOLE_BYTES = 32 * 1024 * 1024;
+/** It deletes a whole repository, key by key. */
+const PURGE_MS = 300_000;
+
+export class PreviousOwner {
+  readonly member: string;
+  readonly #client: MemberClient;
+  readonly #clock: Clock;
+
+  constructor(member: string, client: MemberClient, clock: Clock) {
+    this.member = member;
+    this.#client = client;
+    this.#clock = clock;
+  }
+
+  /**
+   * Resolves once it has this member's list, and is done with every change that it began under its last one: from then on
+   * it changes nothing of what it gave up.
+   * @throws MemberDisagrees, MemberDown, MemberWrong
+   */
+  async settled(signal: AbortSignal): Promise<void> {
+    const answer = await this.#ask("GET", membersPath("settled"), signal);
+    if (answer.status !== 200) throw this.#wrong(answer, "whether it has given its repositories up");
+  }
+
+  async manifest(name: string, reference: string, signal: AbortSignal): Promise<ManifestFound | undefined> {
+    const answer = await this.#ask("GET", manifestPath(name, reference), signal);
+    if (answer.status === 404) return undefined;
+    if (answer.status !== 200) throw this.#wrong(answer, `for the manifest ${reference} of ${name}`);
+    const digest = String(answer.headers["docker-content-digest"] ?? "");
+    assertManifest(this.member, reference, digest, answer.body);
+    const mediaType = answer.headers["content-type"] ?? "";
+    return { digest, mediaType, bytes: answer.body, sizeBytes: answer.body.length };
+  }
+
+  async blobSize(name: string, digest: string, signal: AbortSignal): Promise<number | undefined> {
+    const answer = await this.#ask("HEAD", blobPath(name, digest), signal);
+    return answer.status === 404 ? undefined : this.#length(answer, `for the blob ${digest} of ${name}`);
+  }
+
+  /** @param range within the blob */
+  async blob(
+    name: string,
+    digest: string,
+    range: { readonly offsetBytes: number; readonly limitBytes?: number } | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobRead | undefined> {
+    const end = range?.limitBytes === undefined ? "" : range.offsetBytes + range.limitBytes - 1;
+    const headers = range === undefined ? {} : { range: `bytes=${range.offsetBytes}-${end}` };
+    const request = { method: "GET", path: blobPath(name, digest), role: "previous", headers, signal } as const;
+    const answer = await untilAgreed(this.#clock, signal, () => this.#client.open(this.member, request));
+    try {
+      if (answer.status === 404) {
+        answer.discard();
+        return undefined;
+      }
+      const lengthBytes = this.#length(answer, `for the blob ${digest} of ${name}`);
+      if (answer.status !== (range === undefined ? 200 : 206)) throw this.#wrong(answer, "for a part of a blob");
+      return {
+        info: { key: digest, sizeBytes: lengthBytes, etag: "", modifiedMs: 0, digests: [] },
+        startBytes: range?.offsetBytes ?? 0,
+        lengthBytes,
+        body: range === undefined ? verified(this.member, digest, answer.body) : answer.body,
+        cancel: async () => answer.discard(),
+      };
+    } catch (error) {
+      answer.discard();
+      throw error;
+    }
+  }
+
+  /** `undefined`: it has no such repository. */
+  async tags(
+    name: string,
+    page: { readonly last: string; readonly limit: number },
+    signal: AbortSignal,
+  ): Promise<Listing | undefined> {
+    const answer = await this.#ask("GET", listingPath(`/v2/${name}/tags/list`, page), signal);
+    if (answer.status === 404) return undefined;
+    if (answer.status !== 200) throw this.#wrong(answer, `for the tags of ${name}`);
+    assertTagsOf(this.member, name, answer.body);
+    const { tags } = parseJson(this.member, answer.body) as { tags: unknown[] };
+    const names = tags.filter((tag): tag is string => typeof tag === "string" && isTag(tag));
+    return { names, more: answer.headers["link"] !== undefined };
+  }
+
+  async referrers(
+    name: string,
+    subject: string,
+    page: { readonly artifactType?: string; readonly last: string; readonly limit: number },
+    signal: AbortSignal,
+  ): Promise<{ readonly manifests: readonly Descriptor[]; readonly more: boolean }> {
+    const answer = await this.#ask("GET", listingPath(`/v2/${name}/referrers/${subject}`, page), signal);
+    if (answer.status !== 200) throw this.#wrong(answer, `for the referrers of ${subject}`);
+    const { manifests } = parseJson(this.member, answer.body) as { manifests?: Descriptor[] };
+    if (!Array.isArray(manifests) || !manifests.every(({ digest }) => isDigest(digest)))
+      throw new MemberWrong(this.member, "answers a list of referrers that is none");
+    return { manifests, more: answer.headers["link"] !== undefined };
+  }
+
+  /** All of it: from its facts. */
+  async *contents(name: string, kind: ContentKind, signal: AbortSignal): AsyncGenerator<Content, void> {
+    for (let after = ""; ; ) {
+      const answer = await this.#ask("GET", membersPath("contents", { name, kind, after }), signal);
+      if (answer.status !== 200) throw this.#wrong(answer, `what ${name} holds`);
+      const { items, next } = parseJson(this.member, answer.body) as { items?: Content[]; next?: unknown };
+      if (!Array.isArray(items))
+        throw new MemberWrong(this.member, `says of ${name} what this member does not understand`);
+      for (const item of items) {
+        if (!isDigest(item.digest) || (kind === "tags" && !isTag(item.tag ?? "")))
+          throw new MemberWrong(this.member, `says that ${name} holds what cannot be`);
+        yield item;
+      }
+      if (typeof next !== "string") return;
+      if (next === after) throw new MemberWrong(this.member, `says the same of ${name} again and again`);
+      after = next;
+    }
+  }
+
+  /** What it still holds of a repository that was taken over is deleted there. */
+  async purge(name: string, signal: AbortSignal): Promise<void> {
+    const answer = await this.#ask("POST", membersPath("purge", { name }), signal, PURGE_MS);
+    if (answer.status !== 200) throw this.#wrong(answer, `to give ${name} away`);
+  }
+
+  #ask(method: string, path: string, signal: AbortSignal, deadlineMs?: number): Promise<WholeAnswer> {
+    const deadline = deadlineMs === undefined ? {} : { deadlineMs };
+    const request = { method, path, role: "previous", signal, maxBytes: MAX_WHOLE_BYTES, ...deadline } as const;
+    return untilAgreed(this.#clock, signal, () => this.#client.ask(this.member, request));
+  }
+
+  #length(answer: OpenAnswer | WholeAnswer, asked: string): number {
+    const length = Number(answer.headers["content-length"]);
+    if (answer.status >= 300 || !Number.isSafeInteger(length)) throw this.#wrong(answer, asked);
+    return length;
+  }
+
+  #wrong({ status }: { readonly status: number }, asked: string): MemberWrong {
+    return new MemberWrong(this.member, `answers ${status} when asked ${asked}`);
+  }
+}

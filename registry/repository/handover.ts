@@ -1,0 +1,105 @@
+/**
+ * What a repository needs to go over to another member of a cluster (registry/members/): all that it holds, listed; its
+ * manifests put without moving a tag; and marks that tell how far the handover is.
+ */
+import { limits } from "../../proto/limits.ts";
+import type { RequestContext } from "./contract.ts";
+import type { Core } from "./core.ts";
+import {
+  digestOf,
+  handoverKey,
+  handoversPrefix,
+  layersPrefix,
+  parseHandoverKey,
+  parseLink,
+  parseTagKey,
+  revisionsPrefix,
+  tagsPrefix,
+} from "./keys.ts";
+import { assertName } from "./names.ts";
+import { type ManifestPush, putManifest } from "./push-manifest.ts";
+
+export type ContentKind = "layers" | "revisions" | "tags";
+
+export interface Content {
+  readonly digest: string;
+  /** Of tags. */
+  readonly tag?: string;
+}
+
+export interface ContentPage {
+  readonly items: readonly Content[];
+  /** Where the next page begins; absent: this is the last one. */
+  readonly next?: string;
+}
+
+/** `taken`: all is here. `done`: and nothing is left where it was. */
+export type HandoverState = "taken" | "done";
+
+export interface Handover {
+  /** From facts, in the order of their keys, which `after` is one of; "": from the beginning. */
+  contents(name: string, kind: ContentKind, after: string, context: RequestContext): Promise<ContentPage>;
+  /** As a push; a tag that is there already stays as it is. */
+  putManifest(name: string, push: Omit<ManifestPush, "keepsTags">, context: RequestContext): Promise<void>;
+  /** @param handover which change of members it belongs to, 16 hex digits */
+  state(name: string, handover: string, context: RequestContext): Promise<HandoverState | undefined>;
+  mark(name: string, handover: string, state: HandoverState, context: RequestContext): Promise<void>;
+  /** Marks of other handovers say nothing any more: who has what was decided anew. */
+  forgetOthers(handover: string, context: RequestContext): Promise<void>;
+}
+
+export function createHandover(core: Core): Handover {
+  return {
+    contents: (name, kind, after, context) => contents(core, name, kind, after, context),
+    async putManifest(name, push, context) {
+      await putManifest(core, name, { ...push, keepsTags: true }, context);
+    },
+    async state(name, handover, context) {
+      const [mark] = await core.ledger.get([handoverKey(handover, name)], context);
+      const text = mark?.value.toString("utf8");
+      return text === "taken" || text === "done" ? text : undefined;
+    },
+    async mark(name, handover, state, context) {
+      const put = { kind: "put", key: handoverKey(handover, name), value: Buffer.from(state) } as const;
+      await core.ledger.write([put], context);
+    },
+    async forgetOthers(handover, context) {
+      for await (const page of core.ledger.pages(handoversPrefix, context)) {
+        const stale = page.filter(({ key }) => parseHandoverKey(key)?.handover !== handover);
+        for (let at = 0; at < stale.length; at += limits.writeOperations - 1) {
+          const some = stale.slice(at, at + limits.writeOperations - 1);
+          await core.ledger.write(
+            some.map(({ key }) => ({ kind: "delete", key }) as const),
+            context,
+          );
+        }
+      }
+    },
+  };
+}
+
+async function contents(
+  core: Core,
+  name: string,
+  kind: ContentKind,
+  after: string,
+  context: RequestContext,
+): Promise<ContentPage> {
+  assertName(name);
+  const prefix = { layers: layersPrefix, revisions: revisionsPrefix, tags: tagsPrefix }[kind](name);
+  const page = await core.ledger.list(
+    { prefix, limit: limits.listItems, ...(after === "" ? {} : { startAfter: prefix + after }) },
+    context,
+  );
+  const items = page.items.flatMap(({ key, value }): Content[] => {
+    if (kind === "tags") {
+      const tag = parseTagKey(key)?.tag;
+      const digest = digestOf(value.toString("utf8").replace(":", "/"));
+      return tag === undefined || digest === undefined ? [] : [{ tag, digest }];
+    }
+    const link = parseLink(key);
+    return link === undefined || link.kind === "tag" ? [] : [{ digest: link.digest }];
+  });
+  const last = page.items.at(-1)?.key;
+  return { items, ...(page.more && last !== undefined ? { next: last.slice(prefix.length) } : {}) };
+}

@@ -1,0 +1,317 @@
+/** One repository on its way from its previous owner: each moment of it, with the other side in the test's hands. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import type { RequestListener } from "node:http";
+import { PassThrough } from "node:stream";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { memberList } from "../../registry/members/owners.ts";
+import { type Role, signRequest } from "../../registry/members/peers.ts";
+import { bytesContent, type Content, descriptorOf, type Manifest, manifestOf, mediaTypes } from "../helpers/oci.ts";
+import { until } from "../helpers/outrigger.ts";
+import { Scope } from "../helpers/processes.ts";
+import { errorCodes, locationOf, type Reply } from "../helpers/registry-client.ts";
+import { type FakeMember, fakeMember, say } from "../registry/members/fake-member.ts";
+import { hosts, type Member, startMember, type World } from "./world.ts";
+
+const owner = { by: "rendezvous", key: "", rules: [] } as const;
+
+function imageOf(text: string): { readonly manifest: Manifest; readonly blobs: readonly Content[] } {
+  const blobs = [bytesContent(Buffer.from(`layer ${text}`)), bytesContent(Buffer.from(`{"config":"${text}"}`))];
+  const [layer, config] = blobs as [Content, Content];
+  const manifest = manifestOf({
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: descriptorOf(config, mediaTypes.ociConfig),
+    layers: [descriptorOf(layer, mediaTypes.ociLayer)],
+  });
+  return { manifest, blobs };
+}
+
+/** What the previous owner holds of one repository, as it answers it. */
+class Held {
+  readonly name: string;
+  readonly tags = new Map<string, Manifest>();
+  readonly manifests = new Map<string, Manifest>();
+  readonly blobs = new Map<string, Content>();
+  /** Absent: it answers. Paths of whose requests it waits. */
+  readonly gates = new Map<string, Promise<void>>();
+  readonly asked: string[] = [];
+  isSettled = true;
+  isPurged = false;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  add(tag: string, pushed: ReturnType<typeof imageOf>): void {
+    this.tags.set(tag, pushed.manifest);
+    this.manifests.set(pushed.manifest.digest, pushed.manifest);
+    for (const blob of pushed.blobs) this.blobs.set(blob.digest, blob);
+  }
+
+  /** @returns lets those go on that wait for it */
+  hold(what: string): () => void {
+    let open = () => {};
+    this.gates.set(
+      what,
+      new Promise((resolve) => {
+        open = resolve;
+      }),
+    );
+    return open;
+  }
+
+  readonly answer: RequestListener = async (request, response) => {
+    const url = new URL(request.url ?? "", "http://c");
+    const what = url.pathname.split("/").at(-1) ?? "";
+    const kind = url.searchParams.get("kind") ?? what;
+    this.asked.push(`${request.method} ${kind}`);
+    await this.gates.get(kind);
+    const json = (status: number, value: unknown) => say("c", status, value)(request, response);
+    const bytes = (body: Buffer, type: string, digest: string) => {
+      const headers = { "Content-Type": type, "Docker-Content-Digest": digest, "Content-Length": body.length };
+      response.writeHead(200, { "Outrigger-Member": "c", ...headers }).end(request.method === "HEAD" ? "" : body);
+    };
+    if (!this.isSettled) return json(421, { errors: [{ code: "UNAVAILABLE", message: "not yet" }] });
+    if (what === "settled") return json(200, {});
+    if (what === "_catalog")
+      return json(200, { repositories: this.isPurged || this.tags.size === 0 ? [] : [this.name] });
+    if (what === "purge") {
+      this.isPurged = true;
+      return json(200, {});
+    }
+    if (what === "contents") return json(200, { items: this.isPurged ? [] : this.#contents(kind) });
+    if (this.isPurged || !url.pathname.includes(this.name)) return json(404, { errors: [] });
+    if (what === "list") return json(200, { name: this.name, tags: [...this.tags.keys()].sort() });
+    const manifest = this.tags.get(what) ?? this.manifests.get(what);
+    if (manifest) return bytes(manifest.bytes, manifest.mediaType, manifest.digest);
+    const blob = this.blobs.get(what);
+    if (blob) return bytes(Buffer.concat([...blob.read()]), "application/octet-stream", blob.digest);
+    json(404, { errors: [] });
+  };
+
+  #contents(kind: string): object[] {
+    if (kind === "layers") return [...this.blobs.keys()].map((digest) => ({ digest }));
+    if (kind === "revisions") return [...this.manifests.keys()].map((digest) => ({ digest }));
+    return [...this.tags].map(([tag, { digest }]) => ({ tag, digest }));
+  }
+}
+
+describe("the new owner", () => {
+  const scope = new Scope();
+  let world: World;
+  let a: Member;
+  let fake: FakeMember;
+  let held: Held;
+  let count = 0;
+  before(async () => {
+    fake = await fakeMember(hosts.c);
+    scope.defer(fake.close);
+    world = await startMember(scope, "a", { urls: { c: fake.url }, config: { cores: "one" } });
+    a = world.members.a;
+  });
+  beforeEach(() => {
+    count += 1;
+    held = new Held(`moved/app-${count}`);
+    fake.answer = held.answer;
+  });
+  after(scope.close);
+
+  /** All names were c's, and are a's now. Each time another change of members: its key differs. */
+  async function change(): Promise<void> {
+    await a.reload({
+      members: world.listOf("a"),
+      previous: { members: world.listOf("c"), owner: { key: `${count}` } },
+    });
+  }
+
+  async function moved(): Promise<void> {
+    await until(
+      () => held.isPurged,
+      30_000,
+      () => `it is not taken over: ${held.asked.join(", ")}`,
+    );
+  }
+
+  it("answers from the previous one until all is here, and then alone", async () => {
+    const pushed = imageOf("read through");
+    held.add("v1", pushed);
+    const open = held.hold("layers");
+    await change();
+    assert.equal((await a.client.getManifest(held.name, "v1")).digest, pushed.manifest.digest);
+    assert.deepEqual(await a.client.tags(held.name), ["v1"]);
+    for (const blob of pushed.blobs) await a.client.pullBlob(held.name, blob);
+    const [layer = bytesContent(Buffer.alloc(0))] = pushed.blobs;
+    const head = await a.client.expect(200, "HEAD", `/v2/${held.name}/blobs/${layer.digest}`);
+    assert.equal(head.headers["content-length"], String(layer.sizeBytes));
+    open();
+    await moved();
+    held.asked.length = 0;
+    assert.equal((await a.client.getManifest(held.name, "v1")).digest, pushed.manifest.digest);
+    for (const blob of pushed.blobs) await a.client.pullBlob(held.name, blob);
+    assert.deepEqual(await a.client.tags(held.name), ["v1"]);
+    assert.deepEqual(
+      held.asked.filter((asked) => !/_catalog|settled/.test(asked)),
+      [],
+    );
+  });
+
+  it("keeps a tag that was pushed to it: what comes is older", async () => {
+    held.add("v1", imageOf("old"));
+    held.add("v2", imageOf("other"));
+    const open = held.hold("tags");
+    await change();
+    const newer = imageOf("new");
+    for (const blob of newer.blobs) await a.client.pushBlob(held.name, blob);
+    await a.client.putManifest(held.name, "v1", newer.manifest);
+    assert.equal((await a.client.getManifest(held.name, "v1")).digest, newer.manifest.digest);
+    open();
+    await moved();
+    assert.equal((await a.client.getManifest(held.name, "v1")).digest, newer.manifest.digest);
+    assert.deepEqual(await a.client.tags(held.name), ["v1", "v2"]);
+  });
+
+  it("deletes only once all is here: nothing deleted comes back", async () => {
+    const [kept, gone] = [imageOf("kept"), imageOf("gone")];
+    held.add("kept", kept);
+    held.add("gone", gone);
+    const open = held.hold("tags");
+    await change();
+    let isDeleted = false;
+    const deleting = a.client.expect(202, "DELETE", `/v2/${held.name}/manifests/${gone.manifest.digest}`).then(() => {
+      isDeleted = true;
+    });
+    await until(
+      () => held.asked.includes("GET tags"),
+      30_000,
+      () => "it is not taken over",
+    );
+    assert.equal((await a.client.getManifest(held.name, "gone")).digest, gone.manifest.digest);
+    assert.equal(isDeleted, false);
+    open();
+    await deleting;
+    assert.equal(held.isPurged, true);
+    await a.client.expect(404, "GET", `/v2/${held.name}/manifests/gone`);
+    await a.client.expect(404, "GET", `/v2/${held.name}/manifests/${gone.manifest.digest}`);
+    assert.deepEqual(await a.client.tags(held.name), ["kept"]);
+  });
+
+  it("brings the layers of a manifest that is pushed while they are still there", async () => {
+    const [first, second] = [imageOf("one"), imageOf("two")];
+    held.add("v1", first);
+    for (const blob of second.blobs) held.blobs.set(blob.digest, blob);
+    const open = held.hold("layers");
+    await change();
+    await a.client.putManifest(held.name, "v2", second.manifest);
+    const nowhere = imageOf("three");
+    const reply = await a.client.request("PUT", `/v2/${held.name}/manifests/v3`, {
+      headers: { "content-type": nowhere.manifest.mediaType },
+      body: nowhere.manifest.bytes,
+    });
+    assert.deepEqual([reply.status, errorCodes(reply)], [404, ["MANIFEST_BLOB_UNKNOWN"]]);
+    open();
+    await moved();
+    for (const blob of second.blobs) await a.client.pullBlob(held.name, blob);
+    assert.deepEqual(await a.client.tags(held.name), ["v1", "v2"]);
+  });
+
+  it("takes no push and answers nothing before the previous one has given its repositories up", async () => {
+    held.isSettled = false;
+    await change();
+    const pushed = imageOf("early");
+    const refused = async (reply: Reply) => {
+      assert.equal(reply.status, 503, reply.body.toString());
+      assert.match(reply.body.toString(), /member c of the cluster has another list/);
+    };
+    const path = `/v2/${held.name}/manifests/v1`;
+    const put = { headers: { "content-type": pushed.manifest.mediaType }, body: pushed.manifest.bytes };
+    const all = [a.client.request("PUT", path, put), a.client.request("GET", path), a.client.request("DELETE", path)];
+    for (const reply of await Promise.all(all)) await refused(reply);
+    held.isSettled = true;
+    await a.client.expect(404, "GET", path);
+  });
+});
+
+describe("the previous owner", () => {
+  const scope = new Scope();
+  let world: World;
+  let a: Member;
+  before(async () => {
+    const fake = await fakeMember(hosts.c);
+    scope.defer(fake.close);
+    fake.answer = say("c", 404, { errors: [] });
+    world = await startMember(scope, "a", { urls: { c: fake.url }, config: { cores: "one" } });
+    a = world.members.a;
+  });
+  after(scope.close);
+
+  /** As c, the only member of the new list, or as somebody else. */
+  function ask(method: string, path: string, from = "c", role: Role = "previous"): Promise<Reply> {
+    const key = Buffer.from(readFileSync(world.keyFile, "latin1").trim());
+    const { hash } = memberList(["c"], { ...owner, rules: [] });
+    const headers = signRequest(key, { method, path, account: "", from, to: "a", listHash: hash, role }, Date.now());
+    return a.client.request(method, path, { headers });
+  }
+
+  async function received(): Promise<number> {
+    const text = (await a.client.expect(200, "GET", "/metrics")).body.toString();
+    return Number(/^outrigger_http_body_received_bytes_total (\d+)$/m.exec(text)?.[1]);
+  }
+
+  it("gives nothing up while a push is under way that began before, and all of it then", async () => {
+    const pushed = imageOf("under way");
+    const name = "given/app";
+    for (const blob of pushed.blobs) await a.client.pushBlob(name, blob);
+    const begun = locationOf(await a.client.expect(202, "POST", `/v2/${name}/blobs/uploads/`));
+    const late = bytesContent(Buffer.from("an upload that ends where it began"));
+    const before = await received();
+    const body = new PassThrough();
+    const headers = {
+      "content-type": pushed.manifest.mediaType,
+      "content-length": String(pushed.manifest.bytes.length),
+    };
+    const pushing = a.client.expect(201, "PUT", `/v2/${name}/manifests/v1`, { headers, body });
+    body.write(pushed.manifest.bytes.subarray(0, 10));
+    // Its head and what there is of its body have come.
+    await until(
+      async () => (await received()) === before + 10,
+      30_000,
+      () => "the push does not begin",
+    );
+    await a.reload({ members: world.listOf("c"), previous: { members: world.listOf("a") } });
+    assert.equal((await ask("GET", "/v2/_outrigger/members/settled")).status, 421);
+    assert.equal((await ask("GET", `/v2/${name}/tags/list`)).status, 421);
+    body.end(pushed.manifest.bytes.subarray(10));
+    await pushing;
+    await until(
+      async () => (await ask("GET", "/v2/_outrigger/members/settled")).status === 200,
+      30_000,
+      () => "it is not settled",
+    );
+    const found = await ask("GET", `/v2/${name}/manifests/v1`);
+    assert.deepEqual([found.status, found.body], [200, pushed.manifest.bytes]);
+    const contents = async (kind: string) =>
+      JSON.parse(
+        (await ask("GET", `/v2/_outrigger/members/contents?name=${name}&kind=${kind}&after=`)).body.toString(),
+      );
+    assert.deepEqual(await contents("tags"), { items: [{ tag: "v1", digest: pushed.manifest.digest }] });
+    assert.deepEqual(await contents("revisions"), { items: [{ digest: pushed.manifest.digest }] });
+    assert.equal((await contents("layers")).items.length, 2);
+    const ended = `${begun}&digest=${late.digest}`;
+    assert.equal((await ask("PUT", ended)).status, 400);
+    for (const [method, path, from, role] of [
+      ["POST", `/v2/_outrigger/members/purge?name=${name}`, "b", "previous"],
+      ["POST", `/v2/_outrigger/members/purge?name=${name}`, "c", "owner"],
+      ["DELETE", `/v2/${name}/manifests/v1`, "c", "previous"],
+      ["PUT", `/v2/${name}/manifests/v1`, "c", "previous"],
+      ["GET", `/v2/${name}/manifests/v1`, "b", "previous"],
+    ] as const) {
+      const { status } = await ask(method, path, from, role);
+      assert.ok(status >= 400 && status < 500, `${method} ${path} of ${from}: ${status}`);
+    }
+    assert.equal((await ask("POST", `/v2/_outrigger/members/purge?name=${name}`)).status, 200);
+    assert.equal((await ask("GET", `/v2/${name}/tags/list`)).status, 404);
+    assert.deepEqual(await contents("layers"), { items: [] });
+    assert.equal((await ask("GET", "/v2/_catalog", "c", "itself")).body.toString(), '{"repositories":[]}');
+  });
+});
