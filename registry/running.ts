@@ -33,6 +33,8 @@ export interface StartableRepositories extends Repositories {
   becameWritable(): void;
   /** Once started. */
   locationSecret(): Buffer;
+  /** `owns` tells otherwise of some names than it did. */
+  searchAnew(): void;
   /** For what searches keep and ask of the meta store. */
   readonly ledger: Ledger;
 }
@@ -118,6 +120,7 @@ export async function startWith(
     secret,
     sealedWaitMs: () => config.stores.sealedWaitSeconds * 1000,
     readOnly: () => config.readOnly,
+    owns: (name) => cluster.owns(name),
     observeStoreCall: metrics.observeStoreCall,
   });
   const searching = openSearching(pairs, config, { clock, log });
@@ -127,6 +130,7 @@ export async function startWith(
     coreVersion,
     observe: metrics.observeMember,
     changeMs: () => config.stores.sealedWaitSeconds * 1000,
+    ownsChanged: () => pairs.searchAnew(),
   });
   cluster.use(await cluster.prepare(config.cluster));
   let serving: Backend["serving"];

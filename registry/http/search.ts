@@ -32,7 +32,7 @@ export async function answerSearch(exchange: Exchange): Promise<void> {
   answerJson(exchange, status, answered);
 }
 
-type Asked = GraphQlRequest | { readonly problem: string };
+type Asked = (GraphQlRequest & { readonly extensions?: unknown }) | { readonly problem: string };
 
 function fromQuery(query: URLSearchParams): Asked {
   const variables = query.get("variables");
@@ -73,7 +73,7 @@ async function fromBody(exchange: Exchange): Promise<Asked> {
 
 function requestOf(value: unknown): Asked {
   if (!isObject(value)) return { problem: "the request is not a JSON object with a query" };
-  const { query = "", variables, operationName } = value as Readonly<Record<string, unknown>>;
+  const { query = "", variables, operationName, extensions } = value as Readonly<Record<string, unknown>>;
   if (typeof query !== "string") return { problem: "query is not a text" };
   if (operationName != null && typeof operationName !== "string") return { problem: "operationName is not a text" };
   if (variables != null && !isObject(variables)) {
@@ -83,6 +83,7 @@ function requestOf(value: unknown): Asked {
     query,
     ...(isObject(variables) ? { variables } : {}),
     ...(typeof operationName === "string" ? { operationName } : {}),
+    ...(extensions === undefined ? {} : { extensions }),
   };
 }
 
@@ -146,5 +147,5 @@ export async function togglePreference(exchange: Exchange): Promise<void> {
   if (isSet === undefined) {
     throw new RegistryError("NAME_UNKNOWN", "there is no such repository", { detail: { name: name.slice(0, 256) } });
   }
-  answer(exchange, 200, ["Content-Length", "0"]);
+  answer(exchange, 200, ["Content-Length", "0", "Outrigger-Preference", isSet ? "set" : "unset"]);
 }

@@ -10,6 +10,7 @@ import type { Asking, Routing } from "../http/routing.ts";
 import { readUpload } from "../http/upload-state.ts";
 import type { Repositories } from "../repository/contract.ts";
 import { isName } from "../repository/names.ts";
+import type { SearchService } from "../search/service.ts";
 import { untilAgreed } from "./agree.ts";
 import { mergedCatalog, ownedListing } from "./catalog.ts";
 import { Changes } from "./changes.ts";
@@ -23,6 +24,7 @@ import { movedRepositories, takenRepositories } from "./moved.ts";
 import { Mover } from "./mover.ts";
 import { claimsToBePeer, MEMBER, type Peer, readPeer } from "./peers.ts";
 import type { PreviousOwner } from "./previous-owner.ts";
+import { searchForPeer, searchOfAll } from "./search.ts";
 import { answerAboutSelf, answerStatus } from "./status.ts";
 import { closeUnused, openView, type View } from "./view.ts";
 
@@ -33,6 +35,8 @@ export interface ClusterOptions {
   /** How long a change may wait at the owner, beyond what a read may: its storage may be sealed for a while. */
   readonly changeMs: () => number;
   readonly coreVersion: string | undefined;
+  /** Other repositories are this member's own by now. */
+  readonly ownsChanged: () => void;
 }
 
 interface MemberAsking extends Asking {
@@ -69,6 +73,11 @@ export class Cluster implements Routing {
     return this.#view && this;
   }
 
+  /** Whether a repository of that name is this registry's own: of all there are, where it is no member of a cluster. */
+  owns(name: string): boolean {
+    return this.#view === undefined || this.#view.list.ownerOf(name) === this.#view.self;
+  }
+
   /** As of now: a reload exchanges it. @throws UNAVAILABLE where a reload has taken this registry out of its cluster */
   get view(): View {
     if (this.#view) return this.#view;
@@ -91,6 +100,7 @@ export class Cluster implements Routing {
     this.#view = view;
     if (before) closeUnused(before, view);
     if (isSameList(before, view)) return;
+    this.#options.ownsChanged();
     this.#changes.next();
     this.#startMover();
   }
@@ -131,7 +141,7 @@ export class Cluster implements Routing {
     response.setHeader(MEMBER, self);
     const peer = readPeer(keys, headers, { method, path, to: self }, this.#options.clock.now());
     // Its right to what it asks for was settled where the account logged in.
-    return peer && { peer, account: { name: peer.account, mayRead: all, mayWrite: all } };
+    return peer && { peer, account: { name: peer.account, mayRead: all, readsAll: true, mayWrite: all } };
   }
 
   async serve(
@@ -144,6 +154,9 @@ export class Cluster implements Routing {
     switch (route.kind) {
       case "catalog":
         return here(this.#withCatalog(exchange));
+      case "search":
+      case "preferences":
+        return here(this.#withSearch(exchange));
       case "members":
         if (route.reference !== "" || exchange.request.method === "POST") throw onlyMembers();
         return answerStatus(exchange, this.view, this.client, this.#options);
@@ -217,6 +230,11 @@ export class Cluster implements Routing {
             listRepositories: (page, context) => ownedListing(shared.repositories, view, page, context),
           }),
         );
+      case "search":
+        return here(withSearch(apart, searchForPeer));
+      case "preferences":
+        if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self) throw otherList(view, peer);
+        return here(apart);
       case "members":
         throw onlyMembers();
       default:
@@ -301,6 +319,13 @@ export class Cluster implements Routing {
     });
   }
 
+  #withSearch(exchange: Exchange): Exchange {
+    const { client } = this;
+    const { clock } = this.#options;
+    const { account } = exchange;
+    return withSearch(exchange, (local) => searchOfAll({ view: () => this.view, client, clock, local, account }));
+  }
+
   #with({ shared, account }: Exchange) {
     const { clock, log } = this.#options;
     const view = () => this.view;
@@ -311,6 +336,13 @@ export class Cluster implements Routing {
 function withRepositories(exchange: Exchange, changed: Partial<Repositories>): Exchange {
   const { shared } = exchange;
   return { ...exchange, shared: { ...shared, repositories: { ...shared.repositories, ...changed } } };
+}
+
+function withSearch(exchange: Exchange, changed: (local: SearchService) => SearchService): Exchange {
+  const { shared } = exchange;
+  return shared.search === undefined
+    ? exchange
+    : { ...exchange, shared: { ...shared, search: changed(shared.search) } };
 }
 
 /** Whether an upload began elsewhere: another member's secret has signed its state. */

@@ -15,7 +15,7 @@ const PARAMETERS: Readonly<Record<RouteKind, readonly string[]>> = {
   members: [],
   search: [],
   discover: [],
-  preferences: ["action", "repo"],
+  preferences: [],
 };
 
 const REQUEST_HEADERS = [
@@ -81,6 +81,13 @@ export function listingPath(
   if (page.last !== "") query.set("last", page.last);
   if (page.artifactType !== undefined) query.set("artifactType", page.artifactType);
   return `${path}?${query}`;
+}
+
+export const searchPath = "/v2/_outrigger/search";
+
+export function preferencesPath(preference: "star" | "bookmark", name: string): string {
+  const action = preference === "star" ? "toggleStar" : "toggleBookmark";
+  return `/v2/_zot/ext/userprefs?${new URLSearchParams({ action, repo: name })}`;
 }
 
 /** What members ask each other beside the API. */

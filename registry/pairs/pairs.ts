@@ -30,6 +30,8 @@ export interface PairsOptions {
   /** As of now: a reload changes it. */
   readonly sealedWaitMs: () => number;
   readonly readOnly: () => boolean;
+  /** Whether searches tell of a repository of that name, as of now. */
+  readonly owns: (name: string) => boolean;
   readonly observeStoreCall: (call: ObservedCall, prefix: string) => void;
 }
 
@@ -60,7 +62,7 @@ export class Pairs {
   }
 
   #open(parts: RegistryParts, config: Config, section: PairSection): Pair {
-    const { clock, coreVersion, secret, sealedWaitMs, readOnly, observeStoreCall } = this.#options;
+    const { clock, coreVersion, secret, sealedWaitMs, readOnly, owns, observeStoreCall } = this.#options;
     const { prefix } = section;
     const log = prefix === "" ? this.#options.log : this.#options.log.child({ prefix });
     const connected = parts.connect(connectOptions(config, coreVersion, section), {
@@ -80,7 +82,7 @@ export class Pairs {
       log,
       sealedWaitMs,
       readOnly,
-      owns: (name) => this.#routes.of(name).prefix === prefix,
+      owns: (name) => this.#routes.of(name).prefix === prefix && owns(name),
       ...(secret === undefined ? {} : { locationSecret: secret }),
     });
     const pair: Pair = { ...section, stores, repositories, isServing: false, configured: [config, section] };
@@ -107,12 +109,17 @@ export class Pairs {
     return this.#routes.of(name).stores;
   }
 
-  /** Of all pairs; `owns`: whether a repository of that name lies in it. */
+  /** Of all pairs; `owns`: whether a repository of that name lies in it, and is this registry's own. */
   ledgers(): { readonly ledger: Ledger; readonly owns: (name: string) => boolean }[] {
     return this.#routes.all.map((pair) => ({
       ledger: pair.repositories.ledger,
-      owns: (name) => this.#routes.of(name) === pair,
+      owns: (name) => this.#routes.of(name) === pair && this.#options.owns(name),
     }));
+  }
+
+  /** Of other repositories than before. */
+  searchAnew(): void {
+    for (const { repositories } of this.#routes.all) repositories.searchAnew();
   }
 
   ledgerOf(name: string): Ledger {

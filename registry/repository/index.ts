@@ -62,6 +62,8 @@ export interface RunningRepositories extends Repositories {
   close(): Promise<void>;
   /** Once started: what signs Locations, the same in all cores. */
   locationSecret(): Buffer;
+  /** `owns` tells otherwise of some names than it did. */
+  searchAnew(): void;
   /** For what searches keep and ask of the meta store beside the view. */
   readonly ledger: Ledger;
 }
@@ -126,6 +128,7 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
       return secret;
     },
     ledger,
+    searchAnew: () => search.reset(),
     search,
     statBlob: (name, digest, context) => statBlob(core, name, digest, context),
     readBlob: (name, digest, range, context) => readBlob(core, name, digest, range, context),

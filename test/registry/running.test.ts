@@ -60,6 +60,7 @@ async function world(t: TestContext): Promise<World> {
         locationSecret: () => options.locationSecret ?? Buffer.alloc(32, 7),
         // No search is asked.
         ledger: {} as Ledger,
+        searchAnew() {},
       }),
     };
     const running = startWith(parts, config(input), { log, clock });

@@ -14,6 +14,8 @@ export interface PeerRequest extends GraphQlRequest {
   readonly extensions?: {
     /** Of the image that DerivedImageList or BaseImageList asks about: it is another member's, and not looked up. */
     readonly layers?: LayersByManifest;
+    /** Whoever asks may change nothing. */
+    readonly readOnly?: true;
   };
 }
 
@@ -38,8 +40,10 @@ const MAX_LAYERS = 10_000;
 export function readExtensions(value: unknown): PeerRequest["extensions"] {
   if (value === undefined || value === null) return {};
   if (typeof value !== "object") throw new Error("extensions is not a JSON object");
-  const { layers } = value as { readonly layers?: unknown };
-  if (layers === undefined) return {};
+  const { layers, readOnly } = value as { readonly layers?: unknown; readonly readOnly?: unknown };
+  if (readOnly !== undefined && readOnly !== true) throw new Error("extensions.readOnly is not true");
+  const rest = readOnly === undefined ? {} : ({ readOnly } as const);
+  if (layers === undefined) return rest;
   if (typeof layers !== "object" || layers === null || Array.isArray(layers)) {
     throw new Error("extensions.layers is not a JSON object");
   }
@@ -52,5 +56,5 @@ export function readExtensions(value: unknown): PeerRequest["extensions"] {
     count += each.length;
   }
   if (count > MAX_LAYERS) throw new Error(`extensions.layers has ${count} layers, and ${MAX_LAYERS} are allowed`);
-  return { layers: layers as LayersByManifest };
+  return { layers: layers as LayersByManifest, ...rest };
 }

@@ -57,6 +57,7 @@ async function started(t: TestContext, teamRecords: ReadonlyMap<string, string> 
         locationSecret: () => Buffer.alloc(32, 7),
         // No search is asked.
         ledger: {} as Ledger,
+        searchAnew() {},
       };
     },
   };
