@@ -32,7 +32,7 @@ function configPage(): string {
 One YAML file (\`outrigger registry --config FILE\`). Environment variables stand over it, flags over both. A key that is
 not in this table is an error. \`outrigger config check FILE\` looks at a file and connects to its drivers;
 \`config.schema.json\` beside this page is the same for editors. SIGHUP reads the file again: \`stores\`, \`auth\`,
-\`readOnly\`, \`redirect\`, \`log\` and certificates change while requests go on, the others need a restart.
+\`readOnly\`, \`redirect\`, \`log\`, \`cluster\` and certificates change while requests go on, the others need a restart.
 
 \`\`\`yaml
 http:

@@ -1,10 +1,11 @@
 /** Asking another member: one signed request, bounded in time, in bytes and in number, with an error that names it. */
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Clock } from "../../proto/clock.ts";
+import { checkedAnswer, collect, IDLE_MS, type OpenAnswer, type WholeAnswer } from "./answers.ts";
 import { sendBody } from "./body.ts";
 import { isMemberError, MemberDisagrees, MemberDown, MemberWrong } from "./errors.ts";
 import type { Origin } from "./origin.ts";
-import { MEMBER, type Role, signRequest } from "./peers.ts";
+import { type Role, signRequest } from "./peers.ts";
 import type { View } from "./view.ts";
 
 export interface MemberRequest {
@@ -30,31 +31,12 @@ export interface MemberBody {
   stop(): void;
 }
 
-/** Its head; whoever has it reads the body to its end, or discards it. */
-export interface OpenAnswer {
-  readonly member: string;
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  /** Consumed once. Rejects with MemberDown when it breaks off or falls silent. */
-  readonly body: AsyncIterable<Buffer>;
-  discard(): void;
-}
-
-export interface WholeAnswer {
-  readonly member: string;
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-}
-
 export type ObserveMember = (
   member: string,
   outcome: "answered" | "down" | "wrong" | "disagrees" | "left",
   ms: number,
 ) => void;
 
-/** A member that sends no byte of its answer, or takes none of a body, for so long is given up. */
-const IDLE_MS = 60_000;
 /** What is read whole is there in so much more time than its head. */
 const WHOLE_MS = 20_000;
 export const DEFAULT_MAX_BYTES = 1024 * 1024;
@@ -137,7 +119,7 @@ export class MemberClient {
       response.once("close", free);
       // Closed before anybody listened: the answer had no body, or is broken.
       if (response.destroyed) free();
-      return await this.#checked(origin.id, response);
+      return await checkedAnswer(origin.id, response, this.#clock);
     } catch (error) {
       free();
       throw error;
@@ -227,35 +209,6 @@ export class MemberClient {
       outgoing.flushHeaders();
     });
   }
-
-  /** What no member may answer is refused before anybody looks at it. */
-  async #checked(member: string, response: IncomingMessage): Promise<OpenAnswer> {
-    const { statusCode: status = 0, headers } = response;
-    const answer: OpenAnswer = {
-      member,
-      status,
-      headers,
-      body: bodyOf(member, response, this.#clock),
-      // One that has come whole leaves its connection for others.
-      discard: () => void (response.complete ? response.resume() : response.destroy()),
-    };
-    const wrong = async (what: string): Promise<never> => {
-      answer.discard();
-      throw new MemberWrong(member, what);
-    };
-    const said = headers[MEMBER];
-    if (said === undefined)
-      return wrong(
-        `answers ${status} as no member would: does its url in cluster.members lead to a member of this cluster?`,
-      );
-    if (said !== member)
-      return wrong(`answers as ${String(said).slice(0, 40)}: its url in cluster.members leads to another one`);
-    if (status === 421) throw new MemberDisagrees(member, await messageOf(answer));
-    if (status === 401 || status === 508) return wrong(`refuses this one: ${await messageOf(answer)}`);
-    if (status < 200 || (status >= 300 && status < 400 && status !== 304))
-      return wrong(`answers ${status}, which no member may: redirects are not followed`);
-    return answer;
-  }
 }
 
 /** The other side had closed the connection: the request never came to it. */
@@ -270,51 +223,4 @@ function bodyHeaders(method: string, body: MemberBody | undefined): Record<strin
   if (body === undefined) return method === "GET" || method === "HEAD" ? {} : { "content-length": "0" };
   const length = body.sizeBytes === undefined ? {} : { "content-length": String(body.sizeBytes) };
   return { expect: "100-continue", ...(body.sizeBytes === undefined ? { "transfer-encoding": "chunked" } : length) };
-}
-
-async function* bodyOf(member: string, response: IncomingMessage, clock: Clock): AsyncGenerator<Buffer, void> {
-  const chunks: AsyncIterator<Buffer> = response[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const cancel = clock.after(IDLE_MS, () =>
-        response.destroy(new MemberDown(member, `no byte of its answer came for ${IDLE_MS / 1000} s`)),
-      );
-      const next = await chunks.next().finally(cancel);
-      if (next.done) return;
-      yield next.value;
-    }
-  } catch (error) {
-    throw isMemberError(error) ? error : new MemberDown(member, "it broke off its answer", error);
-  } finally {
-    if (!response.readableEnded) response.destroy();
-  }
-}
-
-/** @throws MemberWrong beyond `maxBytes` */
-export async function collect(answer: OpenAnswer, maxBytes: number): Promise<Buffer> {
-  const tooLong = () => {
-    answer.discard();
-    return new MemberWrong(answer.member, `answers with more than ${maxBytes} bytes`);
-  };
-  if (Number(answer.headers["content-length"] ?? 0) > maxBytes) throw tooLong();
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of answer.body) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > maxBytes) throw tooLong();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, sizeBytes);
-}
-
-/** The first message of an OCI error, for another message. */
-async function messageOf(answer: OpenAnswer): Promise<string> {
-  try {
-    const parsed = JSON.parse((await collect(answer, 16 * 1024)).toString("utf8")) as {
-      errors?: { message?: unknown }[];
-    };
-    return String(parsed.errors?.[0]?.message ?? `it answers ${answer.status}`).slice(0, 300);
-  } catch {
-    return `it answers ${answer.status}`;
-  }
 }

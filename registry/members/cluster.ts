@@ -7,23 +7,18 @@ import type { ClusterConfig } from "../config/cluster.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { Asking, Routing } from "../http/routing.ts";
-import { readUpload } from "../http/upload-state.ts";
 import type { Repositories } from "../repository/contract.ts";
 import { isName } from "../repository/names.ts";
 import type { SearchService } from "../search/service.ts";
 import { untilAgreed } from "./agree.ts";
+import type { OpenAnswer } from "./answers.ts";
 import { mergedCatalog, ownedListing } from "./catalog.ts";
-import { Changes } from "./changes.ts";
-import { MemberClient, type ObserveMember, type OpenAnswer } from "./client.ts";
+import { MemberClient, type ObserveMember } from "./client.ts";
 import { fromAnybody, hasHere, isByDigest } from "./digests.ts";
-import { isMemberError, type MemberError, nobodys } from "./errors.ts";
-import { openForward, passOn } from "./forward.ts";
-import { answerNewOwner } from "./give-up.ts";
-import { mountFrom } from "./mounts.ts";
-import { movedRepositories, takenRepositories } from "./moved.ts";
-import { Mover } from "./mover.ts";
+import { isMemberError, type MemberError, nobodys, onlyMembers, otherList } from "./errors.ts";
+import { type Forwarding, openForward, passOn } from "./forward.ts";
+import { type Here, Own, OwnRepositories, withRepositories } from "./own.ts";
 import { claimsToBePeer, MEMBER, type Peer, readPeer } from "./peers.ts";
-import type { PreviousOwner } from "./previous-owner.ts";
 import { searchForPeer, searchOfAll } from "./search.ts";
 import { answerAboutSelf, answerStatus } from "./status.ts";
 import { closeUnused, openView, type View } from "./view.ts";
@@ -45,27 +40,18 @@ interface MemberAsking extends Asking {
 
 const all = () => true;
 
-/** This member is the owner; `end` when what it was asked to do has ended. */
-class Own {
-  readonly end: () => void;
-
-  constructor(end: () => void) {
-    this.end = end;
-  }
-}
-
 export class Cluster implements Routing {
   readonly client: MemberClient;
   readonly #options: ClusterOptions;
-  readonly #changes = new Changes();
+  readonly #own: OwnRepositories;
   #view: View | undefined;
-  #local: Repositories | undefined;
-  #mover: Mover | undefined;
-  #stopping: Promise<unknown> = Promise.resolve();
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    this.client = new MemberClient(() => this.view, options.clock, options.observe);
+    const { clock, log, observe } = options;
+    const view = () => this.view;
+    this.client = new MemberClient(view, clock, observe);
+    this.#own = new OwnRepositories({ clock, log, client: this.client, view, forwarding: () => this.#forwarding() });
   }
 
   /** Absent: this registry is no member of a cluster. */
@@ -101,29 +87,18 @@ export class Cluster implements Routing {
     if (before) closeUnused(before, view);
     if (isSameList(before, view)) return;
     this.#options.ownsChanged();
-    this.#changes.next();
-    this.#startMover();
+    this.#own.next(view);
   }
 
   /** The stores are there: from now on repositories are taken over from members that owned them before. */
   serveFrom(local: Repositories): void {
-    this.#local = local;
-    this.#startMover();
+    this.#own.start(local, this.#view);
   }
 
   /** Resolves once nothing of it is under way. */
   async close(): Promise<void> {
     this.use(undefined);
-    await this.#stopping;
-  }
-
-  #startMover(): void {
-    const { clock, log } = this.#options;
-    const before = this.#mover;
-    if (before) this.#stopping = Promise.all([this.#stopping, before.stop()]);
-    const [view, local] = [this.#view, this.#local];
-    this.#mover = view && local?.handover && new Mover({ view, client: this.client, clock, log, local });
-    this.#mover?.start();
+    await this.#own.stopped();
   }
 
   /** Members that are asked, with how they do, for metrics. */
@@ -144,11 +119,7 @@ export class Cluster implements Routing {
     return peer && { peer, account: { name: peer.account, mayRead: all, readsAll: true, mayWrite: all } };
   }
 
-  async serve(
-    exchange: Exchange,
-    asking: MemberAsking | undefined,
-    here: (exchange: Exchange) => Promise<void>,
-  ): Promise<void> {
+  async serve(exchange: Exchange, asking: MemberAsking | undefined, here: Here): Promise<void> {
     if (asking) return this.#servePeer(exchange, asking.peer, here);
     const { route } = exchange;
     switch (route.kind) {
@@ -166,14 +137,14 @@ export class Cluster implements Routing {
     }
   }
 
-  async #route(exchange: Exchange, here: (exchange: Exchange) => Promise<void>): Promise<void> {
+  async #route(exchange: Exchange, here: Here): Promise<void> {
     if (this.view.digests === "all" && isByDigest(exchange)) return this.#routeDigest(exchange, here);
     const answer = await this.#askOwner(exchange);
-    return answer instanceof Own ? this.#serveOwn(exchange, answer, here) : passOn(exchange, answer);
+    return answer instanceof Own ? this.#own.serve(exchange, answer, here) : passOn(exchange, answer);
   }
 
   /** This member, the owner, all others. */
-  async #routeDigest(exchange: Exchange, here: (exchange: Exchange) => Promise<void>): Promise<void> {
+  async #routeDigest(exchange: Exchange, here: Here): Promise<void> {
     if (await hasHere(exchange)) return here(exchange);
     let answer: OpenAnswer | Own;
     try {
@@ -184,7 +155,7 @@ export class Cluster implements Routing {
     }
     if (answer instanceof Own) {
       // On its way here from its previous owner, which need not be one of the members any more.
-      if (this.#mover?.ownerBefore(exchange.route.name)) return this.#serveOwn(exchange, answer, here);
+      if (this.#own.isMoved(exchange.route.name)) return this.#own.serve(exchange, answer, here);
       answer.end();
       return this.#anybody(exchange, undefined, undefined);
     }
@@ -200,7 +171,7 @@ export class Cluster implements Routing {
       const { list, self } = this.view;
       const owner = list.ownerOf(route.name);
       if (owner === undefined) throw nobodys(route.name, list.ids);
-      return owner === self ? this.#own(exchange) : openForward(this.#forwarding(), exchange, owner, "owner");
+      return owner === self ? this.#own.begin(exchange) : openForward(this.#forwarding(), exchange, owner, "owner");
     });
   }
 
@@ -208,21 +179,21 @@ export class Cluster implements Routing {
     return fromAnybody(this.#forwarding(), this.view, exchange, asked, failed);
   }
 
-  #forwarding() {
+  #forwarding(): Forwarding {
     return { client: this.client, changeMs: this.#options.changeMs() + this.view.answerMs };
   }
 
-  async #servePeer(exchange: Exchange, peer: Peer, here: (exchange: Exchange) => Promise<void>): Promise<void> {
+  async #servePeer(exchange: Exchange, peer: Peer, here: Here): Promise<void> {
     const view = this.view;
     const { route, shared } = exchange;
     if (route.kind === "members" && route.reference === "self") {
       // Whoever disagrees is told too: that is what status is for.
       return answerAboutSelf(exchange, view, this.#options);
     }
-    if (peer.listHash !== view.list.hash) throw otherList(view, peer);
+    if (peer.listHash !== view.list.hash) throw otherList(view.list.hash, peer.listHash);
     // The storage's own addresses are for clients; a member gets the bytes.
     const apart: Exchange = { ...exchange, shared: { ...shared, redirect: undefined } };
-    if (peer.role === "previous") return this.#serveNewOwner(apart, peer, here);
+    if (peer.role === "previous") return this.#own.serveNewOwner(apart, peer, here);
     switch (route.kind) {
       case "catalog":
         return here(
@@ -240,83 +211,21 @@ export class Cluster implements Routing {
       default:
     }
     if (peer.role === "digest" && isByDigest(exchange)) return here(apart);
-    if (peer.role !== "owner" || view.list.ownerOf(route.name) !== view.self) throw otherList(view, peer);
-    return this.#serveOwn(apart, this.#own(exchange), here);
-  }
-
-  /** Of what this member owned before, and has not yet handed over. */
-  async #serveNewOwner(exchange: Exchange, peer: Peer, here: (exchange: Exchange) => Promise<void>): Promise<void> {
-    const { route, request } = exchange;
-    const { view } = this;
-    // What began here under the list before may still change a repository that is another member's by now.
-    if (!this.#changes.areSettled) throw otherList(view, peer);
-    if (route.kind === "members") return answerNewOwner(exchange, view, peer);
-    if (view.list.ownerOf(route.name) !== peer.id) throw otherList(view, peer);
-    if (request.method !== "GET" && request.method !== "HEAD" && route.kind !== "upload") throw onlyMembers();
-    return here(exchange);
-  }
-
-  #own({ route, request }: Exchange): Own {
-    const isChange = request.method === "PUT" || request.method === "DELETE";
-    // The end of an upload changes the repository too, and may take hours: the mover looks for what comes late.
-    return new Own(isChange && route.kind !== "upload" ? this.#changes.begin() : () => {});
-  }
-
-  async #serveOwn(exchange: Exchange, own: Own, here: (exchange: Exchange) => Promise<void>): Promise<void> {
-    try {
-      const mover = this.#mover;
-      const from = mover?.ownerBefore(exchange.route.name);
-      if (mover === undefined || from === undefined) return await here(this.#withMounts(exchange));
-      if (isOthersUpload(exchange)) return await this.#serveUploadThere(exchange, mover, from);
-      const { name } = exchange.route;
-      const { repositories: local } = exchange.shared;
-      const isDone = await mover.isDone(name, from, exchange.context);
-      const repositories = (isDone ? takenRepositories : movedRepositories)(local, mover, from);
-      await here(this.#withMounts(withRepositories(exchange, repositories)));
-    } finally {
-      own.end();
-    }
-  }
-
-  /** An upload that began at the previous owner ends there; its blob is brought before the client hears of it. */
-  async #serveUploadThere(exchange: Exchange, mover: Mover, from: PreviousOwner): Promise<void> {
-    const { route, context, query, request } = exchange;
-    const answer = await untilAgreed(this.#options.clock, context.signal, () =>
-      openForward(this.#forwarding(), exchange, from.member, "previous"),
-    );
-    const digest = query.get("digest");
-    if (request.method === "PUT" && answer.status === 201 && digest !== null) {
-      try {
-        await mover.bring(route.name, digest, from, context);
-      } catch (error) {
-        answer.discard();
-        throw error;
-      }
-    }
-    return passOn(exchange, answer);
-  }
-
-  /** This member's own repositories, to which others' blobs can be mounted. */
-  #withMounts(exchange: Exchange): Exchange {
-    if (exchange.route.kind !== "uploads") return exchange;
-    const { repositories: local } = exchange.shared;
-    return withRepositories(exchange, {
-      mountBlob: async (name, digest, source, context) => {
-        const found = await local.mountBlob(name, digest, source, context);
-        const { from } = source;
-        if (found !== undefined || from === undefined || !isName(from)) return found;
-        return mountFrom(this.#with(exchange), name, digest, from, context);
-      },
-    });
+    if (peer.role !== "owner" || view.list.ownerOf(route.name) !== view.self)
+      throw otherList(view.list.hash, peer.listHash);
+    return this.#own.serve(apart, this.#own.begin(exchange), here);
   }
 
   #withCatalog(exchange: Exchange): Exchange {
     const missing = (members: readonly string[]) =>
       // RFC 9111 took the field's registry away, not the field: 199 is "miscellaneous".
       void exchange.response.setHeader("Warning", `199 outrigger "without ${members.join(", ")}: not reached"`);
-    return withRepositories(exchange, {
-      listRepositories: (page, context) => mergedCatalog({ ...this.#with(exchange), missing }, page, context),
-    });
+    const { shared, account } = exchange;
+    const { client } = this;
+    const view = () => this.view;
+    const { clock } = this.#options;
+    const all = { view, client, clock, local: shared.repositories, account: account.name, missing };
+    return withRepositories(exchange, { listRepositories: (page, context) => mergedCatalog(all, page, context) });
   }
 
   #withSearch(exchange: Exchange): Exchange {
@@ -325,35 +234,6 @@ export class Cluster implements Routing {
     const { account } = exchange;
     return withSearch(exchange, (local) => searchOfAll({ view: () => this.view, client, clock, local, account }));
   }
-
-  #with({ shared, account }: Exchange) {
-    const { clock, log } = this.#options;
-    const view = () => this.view;
-    return { view, client: this.client, clock, log, local: shared.repositories, account: account.name };
-  }
-}
-
-function withRepositories(exchange: Exchange, changed: Partial<Repositories>): Exchange {
-  const { shared } = exchange;
-  return { ...exchange, shared: { ...shared, repositories: { ...shared.repositories, ...changed } } };
-}
-
-function withSearch(exchange: Exchange, changed: (local: SearchService) => SearchService): Exchange {
-  const { shared } = exchange;
-  return shared.search === undefined
-    ? exchange
-    : { ...exchange, shared: { ...shared, search: changed(shared.search) } };
-}
-
-/** Whether an upload began elsewhere: another member's secret has signed its state. */
-function isOthersUpload({ route, query, shared }: Exchange): boolean {
-  if (route.kind !== "upload") return false;
-  try {
-    readUpload(shared.secret, route.name, route.reference, query.get("_state") ?? undefined, shared.clock.now());
-    return false;
-  } catch (error) {
-    return error instanceof RegistryError && error.code === "BLOB_UPLOAD_INVALID";
-  }
 }
 
 function isSameList(one: View | undefined, other: View | undefined): boolean {
@@ -361,13 +241,9 @@ function isSameList(one: View | undefined, other: View | undefined): boolean {
   return isDeepStrictEqual(first, second);
 }
 
-/** 421, which a member takes for "ask again soon": a reload goes through the members one by one. */
-function otherList({ list }: View, peer: Peer): RegistryError {
-  return new RegistryError("UNAVAILABLE", `it has list ${list.hash}, and was asked under ${peer.listHash}`, {
-    status: 421,
-  });
-}
-
-function onlyMembers(): RegistryError {
-  return new RegistryError("UNSUPPORTED", "there is no such endpoint for clients", { status: 404 });
+function withSearch(exchange: Exchange, changed: (local: SearchService) => SearchService): Exchange {
+  const { shared } = exchange;
+  return shared.search === undefined
+    ? exchange
+    : { ...exchange, shared: { ...shared, search: changed(shared.search) } };
 }

@@ -57,3 +57,16 @@ export function nobodys(name: string, ids: readonly string[]): RegistryError {
     detail: { name, members: ids },
   });
 }
+
+/** 421, which a member takes for "ask again soon": a reload goes through the members one by one. */
+export function otherList(own: string, asked: string): RegistryError {
+  const message =
+    own === asked
+      ? "it is not the one to ask, or not yet done with what it began under its last list"
+      : `it has list ${own}, and was asked under ${asked}`;
+  return new RegistryError("UNAVAILABLE", message, { status: 421 });
+}
+
+export function onlyMembers(): RegistryError {
+  return new RegistryError("UNSUPPORTED", "there is no such endpoint for clients", { status: 404 });
+}

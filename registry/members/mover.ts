@@ -130,7 +130,8 @@ export class Mover {
 
   /** Resolves once nothing of it is under way. */
   async stop(): Promise<void> {
-    this.#stopped.abort(new Error("the members changed, or the registry stops"));
+    const why = "the cluster's members have changed, or the registry stops; try again";
+    this.#stopped.abort(new RegistryError("UNAVAILABLE", why, { retryAfterSeconds: 1 }));
     await Promise.allSettled([this.#running, ...this.#moving.values()]);
   }
 

@@ -6,7 +6,8 @@ import type { Descriptor, Listing, ManifestFound } from "../repository/contract.
 import type { Content, ContentKind } from "../repository/handover.ts";
 import { isTag } from "../repository/names.ts";
 import { untilAgreed } from "./agree.ts";
-import type { MemberClient, OpenAnswer, WholeAnswer } from "./client.ts";
+import type { OpenAnswer, WholeAnswer } from "./answers.ts";
+import type { MemberClient } from "./client.ts";
 import { MemberWrong } from "./errors.ts";
 import { blobPath, listingPath, manifestPath, membersPath } from "./paths.ts";
 import { assertManifest, assertTagsOf, parseJson, verified } from "./verify.ts";

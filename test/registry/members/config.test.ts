@@ -51,9 +51,10 @@ test("what is wrong is told by its key, in one sentence", () => {
   for (const [changed, wanted] of said) assert.match(problems(changed)[0] ?? "", wanted, JSON.stringify(changed));
 });
 
-test("a member that leaves is one of those before", () => {
+test("a member that leaves is one of those before, and one process", () => {
   const leaving = { ...cluster, self: "c", previous: { members: { ...members, c: { url: "http://127.0.0.33:1" } } } };
-  assert.equal(checkConfig({ ...minimal, cluster: leaving }).cluster?.self, "c");
+  assert.equal(checkConfig({ ...minimal, cores: "one", cluster: leaving }).cluster?.self, "c");
+  assert.match(problems(leaving)[0] ?? "", /^cluster\.previous is there, and cores is many: .* set cores: one$/);
 });
 
 test("the file of keys: one a line, each long enough", async (t) => {

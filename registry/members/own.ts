@@ -1,0 +1,171 @@
+/** Repositories that this member owns, or owned before: answered from its own stores, and taken over from others. */
+import type { Logger } from "pino";
+import type { Clock } from "../../proto/clock.ts";
+import { RegistryError } from "../errors.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { readUpload } from "../http/upload-state.ts";
+import type { Repositories } from "../repository/contract.ts";
+import { isName } from "../repository/names.ts";
+import { untilAgreed } from "./agree.ts";
+import { Changes } from "./changes.ts";
+import type { MemberClient } from "./client.ts";
+import { onlyMembers, otherList } from "./errors.ts";
+import { type Forwarding, openForward, passOn } from "./forward.ts";
+import { answerNewOwner } from "./give-up.ts";
+import { mountFrom } from "./mounts.ts";
+import { movedRepositories, takenRepositories } from "./moved.ts";
+import { Mover } from "./mover.ts";
+import type { Peer } from "./peers.ts";
+import type { PreviousOwner } from "./previous-owner.ts";
+import type { View } from "./view.ts";
+
+/** Answers from the stores, as a registry that is no member of anything does. */
+export type Here = (exchange: Exchange) => Promise<void>;
+
+/** This member is the owner; `end` when what it was asked to do has ended. */
+export class Own {
+  readonly end: () => void;
+
+  constructor(end: () => void) {
+    this.end = end;
+  }
+}
+
+export interface OwnOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly client: MemberClient;
+  /** As of now. */
+  readonly view: () => View;
+  readonly forwarding: () => Forwarding;
+}
+
+export class OwnRepositories {
+  readonly #options: OwnOptions;
+  readonly #changes = new Changes();
+  #local: Repositories | undefined;
+  #mover: Mover | undefined;
+  #stopping: Promise<unknown> = Promise.resolve();
+
+  constructor(options: OwnOptions) {
+    this.#options = options;
+  }
+
+  /** The stores are there: from now on repositories are taken over from members that owned them before. */
+  start(local: Repositories, view: View | undefined): void {
+    this.#local = local;
+    this.#startMover(view);
+  }
+
+  /** Another list of members holds from now on. */
+  next(view: View | undefined): void {
+    this.#changes.next();
+    this.#startMover(view);
+  }
+
+  /** Resolves once nothing of what was stopped is under way. */
+  async stopped(): Promise<void> {
+    await this.#stopping;
+  }
+
+  #startMover(view: View | undefined): void {
+    const { clock, log, client } = this.#options;
+    const before = this.#mover;
+    if (before) this.#stopping = Promise.all([this.#stopping, before.stop()]);
+    const local = this.#local;
+    this.#mover = view && local?.handover && new Mover({ view, client, clock, log, local });
+    this.#mover?.start();
+  }
+
+  /** In the moment in which this member is found to be the owner. */
+  begin({ route, request }: Exchange): Own {
+    const isChange = request.method === "PUT" || request.method === "DELETE";
+    // The end of an upload changes the repository too, and may take hours: the mover looks for what comes late.
+    return new Own(isChange && route.kind !== "upload" ? this.#changes.begin() : () => {});
+  }
+
+  /** Whether what is not here may still lie with another member. */
+  isMoved(name: string): boolean {
+    return this.#mover?.ownerBefore(name) !== undefined;
+  }
+
+  async serve(exchange: Exchange, own: Own, here: Here): Promise<void> {
+    try {
+      const mover = this.#mover;
+      const from = mover?.ownerBefore(exchange.route.name);
+      if (mover === undefined || from === undefined) return await here(this.#withMounts(exchange));
+      if (isOthersUpload(exchange)) return await this.#serveUploadThere(exchange, mover, from);
+      const isDone = await mover.isDone(exchange.route.name, from, exchange.context);
+      const { repositories: local } = exchange.shared;
+      const repositories = (isDone ? takenRepositories : movedRepositories)(local, mover, from);
+      await here(this.#withMounts(withRepositories(exchange, repositories)));
+    } finally {
+      own.end();
+    }
+  }
+
+  /** Of what this member owned before, and has not yet handed over. */
+  async serveNewOwner(exchange: Exchange, peer: Peer, here: Here): Promise<void> {
+    const { route, request } = exchange;
+    const view = this.#options.view();
+    // What began here under the list before may still change a repository that is another member's by now.
+    if (!this.#changes.areSettled) throw otherList(view.list.hash, peer.listHash);
+    if (route.kind === "members") return answerNewOwner(exchange, view, peer);
+    if (view.list.ownerOf(route.name) !== peer.id) throw otherList(view.list.hash, peer.listHash);
+    if (request.method !== "GET" && request.method !== "HEAD" && route.kind !== "upload") throw onlyMembers();
+    return here(exchange);
+  }
+
+  /** An upload that began at the previous owner ends there; its blob is brought before the client hears of it. */
+  async #serveUploadThere(exchange: Exchange, mover: Mover, from: PreviousOwner): Promise<void> {
+    const { route, context, query, request } = exchange;
+    const { clock, forwarding } = this.#options;
+    const answer = await untilAgreed(clock, context.signal, () =>
+      openForward(forwarding(), exchange, from.member, "previous"),
+    );
+    const digest = query.get("digest");
+    if (request.method === "PUT" && answer.status === 201 && digest !== null) {
+      try {
+        await mover.bring(route.name, digest, from, context);
+      } catch (error) {
+        answer.discard();
+        throw error;
+      }
+    }
+    return passOn(exchange, answer);
+  }
+
+  /** Others' blobs can be mounted to this member's repositories. */
+  #withMounts(exchange: Exchange): Exchange {
+    if (exchange.route.kind !== "uploads") return exchange;
+    const { repositories: local } = exchange.shared;
+    const { client, clock, log, view } = this.#options;
+    const account = exchange.account.name;
+    return withRepositories(exchange, {
+      mountBlob: async (name, digest, source, context) => {
+        const found = await local.mountBlob(name, digest, source, context);
+        const { from } = source;
+        if (found !== undefined || from === undefined || !isName(from)) return found;
+        return mountFrom({ view, client, clock, log, local, account }, name, digest, from, context);
+      },
+    });
+  }
+}
+
+export function withRepositories(exchange: Exchange, changed: Partial<Repositories>): Exchange {
+  const { shared } = exchange;
+  return { ...exchange, shared: { ...shared, repositories: { ...shared.repositories, ...changed } } };
+}
+
+/** Whether an upload began elsewhere: another secret has signed its state, or it names another store. */
+function isOthersUpload({ route, query, shared }: Exchange): boolean {
+  if (route.kind !== "upload") return false;
+  const { repositories, secret, clock } = shared;
+  try {
+    const state = query.get("_state") ?? undefined;
+    const session = readUpload(secret, route.name, route.reference, state, clock.now());
+    return session.storeId !== repositories.startUpload(route.name, session.algorithm).storeId;
+  } catch (error) {
+    return error instanceof RegistryError && error.code === "BLOB_UPLOAD_INVALID";
+  }
+}
