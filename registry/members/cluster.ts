@@ -204,7 +204,7 @@ export class Cluster implements Routing {
       case "search":
         return here(withSearch(apart, searchForPeer));
       case "preferences":
-        if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self) throw otherList(view, peer);
+        if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self) throw otherList(view.list.hash, peer.listHash);
         return here(apart);
       case "members":
         throw onlyMembers();
