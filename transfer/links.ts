@@ -127,13 +127,12 @@ export class Links {
     const [was, wasPulled] = await target.patience.run(() => from.meta.get([image, pulls], target.call));
     const pushed = (heldImage && decodeRecord(heldImage.value)) ?? (was && decodeRecord(was.value)) ?? {};
     const record = await describeImage(target.core, loaded, { requestId: "copy", signal: target.signal });
-    const { maxValueBytes } = target.core.stores.meta.facts.limits;
     await target.write([
       addingUnder(name, items.get(catalogKey(name))),
       linked(revisionKey, items.get(revisionKey), digest),
       present(refs, items.get(refs), ""),
       relyingOn(digest, items.get(marker)),
-      linked(image, heldImage, encodeRecord(record, pushed, maxValueBytes)),
+      linked(image, heldImage, encodeRecord(record, pushed)),
       ...(wasPulled === undefined || heldPulls !== undefined
         ? []
         : [linked(pulls, undefined, wasPulled.value.toString("utf8"))]),

@@ -24,7 +24,7 @@ export function define(command: Command): void {
     ).option("--json", "the outcome as JSON");
   subcommand(
     "rebuild",
-    "Make every derived key anew where it is missing, wrong or stale. Safe beside a registry with cores: many.",
+    "Make every derived key anew where it is missing, wrong or stale: catalog, tags, referrers and what search tells. When images were pushed and how often they were pulled is kept. Safe beside a registry with cores: many.",
   ).action(rebuild);
   subcommand("verify", "Compare derived keys with the facts and change nothing; exit code 1 where they differ.").action(
     verify,

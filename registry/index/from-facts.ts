@@ -138,9 +138,7 @@ async function wantedBy(run: IndexRun, facts: readonly Fact[]): Promise<Map<stri
     if (loaded === undefined) run.problem(item.key, "the manifest's bytes are absent");
     if (!loaded) return;
     const record = await describeImage(run.core, loaded, context);
-    const { maxValueBytes } = run.core.stores.meta.facts.limits;
-    const recordFor = (held: MetaItem | undefined) =>
-      encodeRecord(record, (held && decodeRecord(held.value)) ?? {}, maxValueBytes);
+    const recordFor = (held: MetaItem | undefined) => encodeRecord(record, (held && decodeRecord(held.value)) ?? {});
     want(wantedValue(imageKey(link.name, link.digest), recordFor, [item]));
     const { subject } = loaded.manifest;
     if (subject === undefined) return;

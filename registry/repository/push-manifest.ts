@@ -210,7 +210,6 @@ function operations(
   const { name, digest, manifest } = push;
   const now = core.clock.now();
   const pushed = { pushedMs: now, ...(context.user === undefined ? {} : { pushedBy: context.user.slice(0, 255) }) };
-  const { maxValueBytes } = core.stores.meta.facts.limits;
   return [
     addingUnder(name, items.guard),
     relyingOn(digest, items.marker),
@@ -227,7 +226,7 @@ function operations(
         ]),
     ...(items.image !== undefined || record === undefined
       ? []
-      : [put(imageKey(name, digest), undefined, encodeRecord(record, pushed, maxValueBytes))]),
+      : [put(imageKey(name, digest), undefined, encodeRecord(record, pushed))]),
     ...items.tags.flatMap(({ tag, link, derived, history, searched }) => [
       put(tagLink(name, tag), link, digest),
       put(tagKey(name, tag), derived, digest),

@@ -41,6 +41,7 @@ export class Pulls {
   #counted = new Map<string, Counted>();
   #flushing: Promise<void> = Promise.resolve();
   #cancel: (() => void) | undefined;
+  #complained = false;
 
   constructor(parts: PullsParts) {
     this.#parts = parts;
@@ -89,11 +90,14 @@ export class Pulls {
         await untilNotRaced(core, signal, () => this.#store(some, signal));
       } catch (error) {
         for (const one of counted.slice(at)) this.#add(one);
-        if (!signal.aborted)
-          core.log.warn({ err: error }, "pulls could not be counted in the store; trying again later");
+        if (!signal.aborted && !this.#complained) {
+          core.log.warn({ err: error }, "pulls could not be counted in the store; trying again every 10 s");
+        }
+        this.#complained = true;
         return;
       }
     }
+    this.#complained = false;
   }
 
   async #store(counted: readonly Counted[], signal: AbortSignal): Promise<void> {

@@ -73,20 +73,16 @@ export type Pushed = Pick<ImageRecord, "pushedMs" | "pushedBy">;
 /** Below the protocol's 256 KiB: fifty of them are one Write. */
 const MAX_RECORD_BYTES = 64 * 1024;
 
-/**
- * The value of an image's key, with parts left out where it would be too large.
- * @param mostBytes what the store takes
- */
-export function encodeRecord(record: ImageRecord, pushed: Pushed, mostBytes = MAX_RECORD_BYTES): string {
+/** The value of an image's key, with parts left out where it would be too large. */
+export function encodeRecord(record: ImageRecord, pushed: Pushed): string {
   const { pushedMs, pushedBy } = pushed;
   const added = { ...(pushedMs === undefined ? {} : { pushedMs }), ...(pushedBy === undefined ? {} : { pushedBy }) };
-  const fits = (text: string) => Buffer.byteLength(text) <= Math.min(mostBytes, MAX_RECORD_BYTES);
   const { pushedMs: _, pushedBy: __, ...bare } = record;
   let left = bare;
   for (const cut of [undefined, ...CUTS]) {
     if (cut !== undefined) left = { ...cut(left), cut: true };
     const text = JSON.stringify({ ...left, ...added });
-    if (fits(text)) return text;
+    if (Buffer.byteLength(text) <= MAX_RECORD_BYTES) return text;
   }
   return JSON.stringify({ mediaType: "", sizeBytes: record.sizeBytes, layers: [], cut: true, ...added });
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { OutriggerError } from "../../../proto/errors.ts";
+import { rebuildIndex } from "../../../registry/index/index.ts";
 import * as keys from "../../../registry/repository/keys.ts";
 import { mediaTypes } from "../../../registry/repository/manifest.ts";
 import type { RepositoryOrder, SearchView } from "../../../registry/search/contract.ts";
@@ -316,4 +317,24 @@ test("entries of changes are taken away after an hour, and not before", async (t
   clock.nowMs += 2 * 60_000;
   await restart();
   assert.equal(entries(), 0);
+});
+
+test("a rebuild beside it is followed: what facts say that came from outside", async () => {
+  const { repositories: core, stores } = await startCore();
+  const { backend } = stores;
+  const image = await pushImage(core, "app", ["v1", "v2"], {});
+  const view = await core.search.view(context());
+  // As distribution would: facts alone.
+  backend.putMeta(keys.tagLink("app", "v3"), image);
+  backend.meta.delete(keys.tagLink("app", "v2"));
+  for (const [key, value] of backend.metaText("docker/registry/v2/repositories/app/")) {
+    backend.putMeta(key.replace("/app/", "/other/"), value);
+  }
+  await rebuildIndex(backend.connect(), { clock: testClock });
+  await core.search.view(context());
+  const now = ["v1", "v3"];
+  assert.deepEqual([tagsOf(view, "app"), tagsOf(view, "other")], [now, now]);
+  assert.deepEqual(view.repositoriesWith(image), ["app", "other"]);
+  assert.equal(view.repository("other")?.tag("v1")?.taggedMs, 0);
+  assert.ok((view.repository("app")?.tag("v1")?.taggedMs ?? 0) > 0);
 });
