@@ -1,4 +1,5 @@
 /** One document's circumstances: who asks, of what, and how much it may still cost. */
+import { setMaxListeners } from "node:events";
 import type { Account } from "../auth/contract.ts";
 import type { RequestContext } from "../repository/contract.ts";
 import type { SearchSource, SearchView } from "./contract.ts";
@@ -35,6 +36,8 @@ export const MAX_COST = 1_000_000;
 /** Records that one document may look through, beside those it shows. */
 const MAX_LOOKED_THROUGH = 20_000;
 
+const MAX_LISTENERS = 1_000;
+
 const NOTHING: Preferred = { starred: new Set(), bookmarked: new Set() };
 
 export class Asking {
@@ -53,6 +56,8 @@ export class Asking {
     this.parts = parts;
     this.asker = asker;
     this.#memory = memory;
+    // A page's records are asked for beside each other, and each call listens to it.
+    setMaxListeners(MAX_LISTENERS, asker.context.signal);
     this.scans = parts.scanner && new KnownScans(parts.scanner, asker.context);
   }
 

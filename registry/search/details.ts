@@ -12,7 +12,7 @@ export interface Wanted {
 /** Records by digest; what is absent was deleted meanwhile. */
 export type Records = ReadonlyMap<string, ImageRecord>;
 
-const AT_ONCE = 16;
+const AT_ONCE = 8;
 const MEMORY_BYTES = 32 * 1024 * 1024;
 
 /**
