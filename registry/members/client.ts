@@ -152,7 +152,7 @@ export class MemberClient {
     const { method, path, role, account = "", body, signal } = request;
     const [key] = view.keys;
     if (key === undefined) throw new Error("a view has a key");
-    const named = { method, path, role, account, from: view.self, to: origin.id, listHash: view.list.hash };
+    const named = { method, path, role, account, from: view.self, to: origin.id, listHash: view.hash };
     const headers = { ...request.headers, ...signRequest(key, named, this.#clock.now()), ...bodyHeaders(method, body) };
     signal.throwIfAborted();
     const outgoing = origin.request({ method, path, headers }, fresh);

@@ -190,7 +190,7 @@ export class Cluster implements Routing {
       // Whoever disagrees is told too: that is what status is for.
       return answerAboutSelf(exchange, view, this.#options);
     }
-    if (peer.listHash !== view.list.hash) throw otherList(view.list.hash, peer.listHash);
+    if (peer.listHash !== view.hash) throw otherList(view.hash, peer.listHash);
     // The storage's own addresses are for clients; a member gets the bytes.
     const apart: Exchange = { ...exchange, shared: { ...shared, redirect: undefined } };
     if (peer.role === "previous") return this.#own.serveNewOwner(apart, peer, here);
@@ -211,8 +211,7 @@ export class Cluster implements Routing {
       default:
     }
     if (peer.role === "digest" && isByDigest(exchange)) return here(apart);
-    if (peer.role !== "owner" || view.list.ownerOf(route.name) !== view.self)
-      throw otherList(view.list.hash, peer.listHash);
+    if (peer.role !== "owner" || view.list.ownerOf(route.name) !== view.self) throw otherList(view.hash, peer.listHash);
     return this.#own.serve(apart, this.#own.begin(exchange), here);
   }
 
@@ -237,7 +236,7 @@ export class Cluster implements Routing {
 }
 
 function isSameList(one: View | undefined, other: View | undefined): boolean {
-  const [first, second] = [one, other].map((view) => view && [view.self, view.list.hash, view.previous?.hash]);
+  const [first, second] = [one, other].map((view) => view && [view.self, view.hash]);
   return isDeepStrictEqual(first, second);
 }
 

@@ -3,7 +3,6 @@
  * a repository is copied, marked as taken, deleted where it was, and marked as done; any step may be repeated. Until then
  * what is missing here is asked of the previous owner (moved.ts), which changes nothing of it any more.
  */
-import { createHash } from "node:crypto";
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../../proto/clock.ts";
 import { algorithmOf } from "../../proto/keys.ts";
@@ -49,8 +48,9 @@ export class Mover {
     this.#options = options;
     if (local.handover === undefined) throw new Error("these repositories cannot be handed over");
     this.#handover = local.handover;
-    const { list, previous } = view;
-    this.#id = previous === undefined ? "" : handoverId(previous.hash, list.hash);
+    const { previous } = view;
+    // A list and the one before it are a change of members, and their hash names it.
+    this.#id = previous === undefined ? "" : view.hash;
     for (const id of previous?.ids ?? [])
       if (id !== view.self) this.#owners.set(id, new PreviousOwner(id, client, clock));
   }
@@ -292,8 +292,4 @@ export class Mover {
     this.#moves += 1;
     return { requestId: `move-${this.#id.slice(0, 6)}-${this.#moves}`, signal: this.#stopped.signal };
   }
-}
-
-function handoverId(before: string, now: string): string {
-  return createHash("sha256").update(`outrigger-handover\n${before}\n${now}`).digest("hex").slice(0, 16);
 }

@@ -16,18 +16,19 @@ export interface Origin {
   readonly id: string;
   readonly breaker: Breaker;
   readonly slots: Slots;
-  /** Whether this configuration leads to it: else another one is opened. */
-  is(config: MemberConfig): boolean;
+  /** Whether this configuration, and what its files hold by now, leads to it: else another one is opened. */
+  is(config: MemberConfig, material: TlsMaterial): boolean;
   /** @param fresh on a connection of its own */
   request(options: RequestOptions, fresh: boolean): ClientRequest;
   close(): void;
 }
 
-/** @throws Error that names the setting */
-export async function openOrigin(id: string, config: MemberConfig, clock: Clock): Promise<Origin> {
+/** @param held what leads to the same is used on. @throws Error that names the setting */
+export async function openOrigin(id: string, config: MemberConfig, clock: Clock, held?: Origin): Promise<Origin> {
   const url = new URL(config.url);
   const isTls = url.protocol === "https:";
   const material = isTls ? await readTls(id, config) : {};
+  if (held?.is(config, material)) return held;
   const pool = { keepAlive: true, maxFreeSockets: IDLE_CONNECTIONS, scheduling: "lifo" } as const;
   const agent = isTls ? new TlsAgent({ ...pool, ...material }) : new Agent(pool);
   const fixed = {
@@ -38,7 +39,7 @@ export async function openOrigin(id: string, config: MemberConfig, clock: Clock)
     id,
     breaker: new Breaker(clock),
     slots: new Slots(AT_ONCE),
-    is: (other) => isDeepStrictEqual(config, other),
+    is: (...other) => isDeepStrictEqual([config, material], other),
     request(options, fresh) {
       const all = { ...options, ...fixed, ...(fresh ? { agent: false as const } : { agent }) };
       return isTls ? httpsRequest({ ...all, ...material }) : httpRequest(all);
@@ -47,7 +48,7 @@ export async function openOrigin(id: string, config: MemberConfig, clock: Clock)
   };
 }
 
-interface TlsMaterial {
+export interface TlsMaterial {
   readonly ca?: Buffer;
   readonly cert?: Buffer;
   readonly key?: Buffer;

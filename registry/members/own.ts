@@ -109,9 +109,9 @@ export class OwnRepositories {
     const { route, request } = exchange;
     const view = this.#options.view();
     // What began here under the list before may still change a repository that is another member's by now.
-    if (!this.#changes.areSettled) throw otherList(view.list.hash, peer.listHash);
+    if (!this.#changes.areSettled) throw otherList(view.hash, peer.listHash);
     if (route.kind === "members") return answerNewOwner(exchange, view, peer);
-    if (view.list.ownerOf(route.name) !== peer.id) throw otherList(view.list.hash, peer.listHash);
+    if (view.list.ownerOf(route.name) !== peer.id) throw otherList(view.hash, peer.listHash);
     if (request.method !== "GET" && request.method !== "HEAD" && route.kind !== "upload") throw onlyMembers();
     return here(exchange);
   }

@@ -12,7 +12,7 @@ export const VIA = "outrigger-via";
 /** On answers to members: who answers. */
 export const MEMBER = "outrigger-member";
 const ACCOUNT = "outrigger-account";
-/** Hash of the sender's list of members. */
+/** The hash of the sender's view (view.ts). */
 const LIST = "outrigger-members";
 const ROLE = "outrigger-role";
 const TIME = "outrigger-time";

@@ -12,10 +12,8 @@ import type { View } from "./view.ts";
 export interface MemberSelf {
   readonly id: string;
   readonly version: string;
-  /** Hash of its list of members. */
+  /** Hash of its list of members, and of the one before while names move. */
   readonly list: string;
-  /** Likewise of the list before, while names move. */
-  readonly previous?: string;
   /** Repositories that it holds and owns. */
   readonly repositories: number;
   /** Repositories that it holds and another member owns: they have still to move there. */
@@ -78,14 +76,14 @@ export async function clusterStatus(
       const said = id === view.self && self ? await self() : await askAboutItself(client, id, signal);
       const lagMs = Math.round(clock.monotonic() - startedMs);
       const clockOffsetMs = Math.round(said.timeMs - (askedMs + lagMs / 2));
-      return { ...said, reachable: true, agrees: said.list === view.list.hash, lagMs, clockOffsetMs };
+      return { ...said, reachable: true, agrees: said.list === view.hash, lagMs, clockOffsetMs };
     } catch (error) {
       if (!isMemberError(error)) throw error;
       return { id, reachable: false, problem: error.message };
     }
   };
   const members = await Promise.all([...view.origins.keys()].sort().map(look));
-  return { self: view.self, list: view.list.hash, moving: view.previous !== undefined, members };
+  return { self: view.self, list: view.hash, moving: view.previous !== undefined, members };
 }
 
 async function askAboutItself(client: MemberClient, id: string, signal: AbortSignal): Promise<MemberSelf> {
@@ -99,7 +97,7 @@ async function askAboutItself(client: MemberClient, id: string, signal: AbortSig
   const answer = await client.ask(id, request);
   if (answer.status !== 200) throw new MemberWrong(id, `answers ${answer.status} when asked how it is`);
   const said = parseJson(id, answer.body) as Partial<MemberSelf> | null;
-  const { version, list, previous, repositories, toMove, timeMs } = said ?? {};
+  const { version, list, repositories, toMove, timeMs } = said ?? {};
   const isWhole =
     typeof version === "string" &&
     typeof list === "string" &&
@@ -107,12 +105,12 @@ async function askAboutItself(client: MemberClient, id: string, signal: AbortSig
     typeof toMove === "number" &&
     typeof timeMs === "number";
   if (!isWhole || said?.id !== id) throw new MemberWrong(id, "says of itself what this member does not understand");
-  return { id, version, list, repositories, toMove, timeMs, ...(typeof previous === "string" ? { previous } : {}) };
+  return { id, version, list, repositories, toMove, timeMs };
 }
 
 async function aboutSelf(
   local: Repositories,
-  { self, list, previous }: View,
+  { self, list, hash }: View,
   { clock, coreVersion = "unknown" }: Knowing,
   context: RequestContext,
 ): Promise<MemberSelf> {
@@ -127,6 +125,5 @@ async function aboutSelf(
     more = page.more && page.names.length > 0;
   }
   const timeMs = clock.now();
-  const before = previous === undefined ? {} : { previous: previous.hash };
-  return { id: self, version: coreVersion, list: list.hash, ...before, repositories, toMove, timeMs };
+  return { id: self, version: coreVersion, list: hash, repositories, toMove, timeMs };
 }

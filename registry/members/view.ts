@@ -1,4 +1,5 @@
 /** The cluster as one configuration has it; exchanged as a whole by a reload. */
+import { createHash } from "node:crypto";
 import type { Clock } from "../../proto/clock.ts";
 import type { ClusterConfig } from "../config/cluster.ts";
 import { readKeyFile } from "./key-file.ts";
@@ -8,6 +9,8 @@ import { type MemberList, memberList } from "./owners.ts";
 export interface View {
   readonly self: string;
   readonly list: MemberList;
+  /** What two members must have in common before one answers the other: the list, and the one before while names move. */
+  readonly hash: string;
   /** While names move. */
   readonly previous: MemberList | undefined;
   /** Of all members, also of those that were; also of this one. */
@@ -27,21 +30,28 @@ export async function openView(config: ClusterConfig, clock: Clock, before?: Vie
   const keys = await readKeyFile(config.peers.keyFile);
   const origins = new Map<string, Origin>();
   for (const [id, member] of Object.entries({ ...config.previous?.members, ...config.members })) {
-    const held = before?.origins.get(id);
-    origins.set(id, held?.is(member) ? held : await openOrigin(id, member, clock));
+    origins.set(id, await openOrigin(id, member, clock, before?.origins.get(id)));
   }
   const list = memberList(Object.keys(config.members), config.owner);
-  const previous = config.previous && memberList(Object.keys(config.previous.members), config.previous.owner);
+  const listBefore = config.previous && memberList(Object.keys(config.previous.members), config.previous.owner);
+  const previous = listBefore?.hash === list.hash ? undefined : listBefore;
   return {
     self: config.self,
     list,
-    previous: previous?.hash === list.hash ? undefined : previous,
+    hash: hashOf(list, previous),
+    previous,
     origins,
     keys,
     partial: config.partial,
     digests: config.digests,
     answerMs: config.answerSeconds * 1000,
   };
+}
+
+/** A member that lacks the list before would say of what is still there that it is nowhere. */
+export function hashOf(list: MemberList, previous: MemberList | undefined): string {
+  if (previous === undefined) return list.hash;
+  return createHash("sha256").update(`outrigger-moving-1\n${previous.hash}\n${list.hash}`).digest("hex").slice(0, 16);
 }
 
 /** The other members that answer for names now, in order. */

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createTlsServer } from "node:https";
 import { createServer as createSocketServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { systemClock } from "../../../proto/clock.ts";
-import type { ClusterConfig } from "../../../registry/config/cluster.ts";
+import type { ClusterConfig, MemberConfig } from "../../../registry/config/cluster.ts";
 import { type MemberBody, MemberClient, type MemberRequest } from "../../../registry/members/client.ts";
 import { MemberDisagrees, MemberDown, MemberWrong } from "../../../registry/members/errors.ts";
 import { openOrigin } from "../../../registry/members/origin.ts";
@@ -29,6 +34,7 @@ async function viewOf(t: TestContext, urls: Record<string, string>, answerMs = 2
   return {
     self: "a",
     list,
+    hash: list.hash,
     previous: undefined,
     origins,
     keys: [KEY],
@@ -241,6 +247,53 @@ test("whoever asked and leaves ends it, and the member is not blamed", async (t)
   await assert.rejects(client.ask("b", ask({ signal: left.signal })), /left/);
   assert.deepEqual(outcomes, ["left"]);
   await assert.rejects(client.ask("b", ask({ signal: left.signal })), /left/);
+});
+
+test("a member behind TLS is known by its certificate; what its files hold by now counts", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "tls-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+  const subject = ["-subj", "/CN=b.example", "-addext", "subjectAltName=DNS:b.example"];
+  const args = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-days",
+    "2",
+    ...subject,
+  ];
+  try {
+    execFileSync("openssl", [...args, "-keyout", key, "-out", cert], { stdio: "ignore" });
+  } catch {
+    return t.skip("no openssl");
+  }
+  const server = createTlsServer({ cert: readFileSync(cert), key: readFileSync(key) }, say("b", 200, {}));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const url = `https://127.0.0.1:${(server.address() as { port: number }).port}`;
+  const view = await viewOf(t, {});
+  const askWith = async (tls: NonNullable<MemberConfig["tls"]>) => {
+    const origin = await openOrigin("b", { url, tls }, systemClock);
+    t.after(origin.close);
+    return new MemberClient(() => ({ ...view, origins: new Map([["b", origin]]) }), systemClock).ask("b", ask());
+  };
+  const right = { ca: cert, serverName: "b.example" };
+  assert.equal((await askWith(right)).status, 200);
+  await assert.rejects(askWith({ serverName: "b.example" }), /member b .*SELF_SIGNED/);
+  await assert.rejects(askWith({ ca: cert, serverName: "c.example" }), /member b .*ALTNAME/);
+  await assert.rejects(askWith({ ca: join(folder, "none") }), /cluster\.members\.b\.tls\.ca .* cannot be read/);
+  const config = { url, tls: right };
+  const origin = await openOrigin("b", config, systemClock);
+  assert.equal(await openOrigin("b", config, systemClock, origin), origin);
+  writeFileSync(cert, `${readFileSync(cert, "utf8")}\n`);
+  const next = await openOrigin("b", config, systemClock, origin);
+  assert.notEqual(next, origin);
+  for (const each of [origin, next]) each.close();
 });
 
 test("an id that is no member's is an error that names it", async (t) => {
