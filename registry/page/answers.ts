@@ -2,6 +2,7 @@
  * Answers of the search read field by field. Part of one may be a member's: what has not its type is absent, so that one
  * odd member costs a dash on the page and not the page.
  */
+import { type OciCode, ociErrors } from "../errors.ts";
 import type { GraphQlAnswer, GraphQlError } from "./contract.ts";
 import { PageProblem, sentence } from "./problem.ts";
 
@@ -76,10 +77,21 @@ export function answered(answer: GraphQlAnswer, { isQuery = false, absent }: Ask
     if (absent !== undefined && answer.data !== undefined) throw new PageProblem(404, "Not found", absent);
     throw new PageProblem(503, "No answer", "The search gave no answer: try again later.");
   }
+  const status = faultOf(first);
+  if (status !== undefined) {
+    const title = status === 500 ? "A fault of the registry" : "Not to be had now";
+    throw new PageProblem(status, title, sentence(first.message));
+  }
   if (NOT_FOUND.test(first.message)) throw new PageProblem(404, "Not found", absent ?? sentence(first.message));
   if (isQuery || TOO_FAR.test(first.message))
     throw new PageProblem(400, "That cannot be shown", sentence(first.message));
   throw new PageProblem(503, "No answer", sentence(first.message));
+}
+
+/** Status of what is the registry's own failure: it has a code, which what is wrong with a question has not. */
+function faultOf({ extensions }: GraphQlError): number | undefined {
+  const code = text(extensions?.["code"]);
+  return code !== undefined && Object.hasOwn(ociErrors, code) ? ociErrors[code as OciCode].status : undefined;
 }
 
 function memberOf(error: GraphQlError): string | undefined {

@@ -41,8 +41,12 @@ export function readFilters(query: URLSearchParams): Filters {
   };
 }
 
+export function usualSort(isSearch: boolean): Sort {
+  return isSearch ? "relevance" : "updated";
+}
+
 function readSort(text: string, isSearch: boolean): Sort {
-  if (text === "") return isSearch ? "relevance" : "updated";
+  if (text === "") return usualSort(isSearch);
   const names = Object.keys(SORT_NAMES) as Sort[];
   const found = names.find((name) => name === text);
   if (found === undefined)

@@ -34,20 +34,13 @@ export interface Page {
   locator(selector: string): Locator;
   getByRole(role: string, options?: { readonly name?: string | RegExp; readonly exact?: boolean }): Locator;
   getByLabel(label: string | RegExp): Locator;
-  /** The function runs in the browser: it sees nothing of the test's. */
-  evaluate<Result, Argument = undefined>(
-    run: string | ((argument: Argument) => Result),
-    argument?: Argument,
-  ): Promise<Awaited<Result>>;
-  waitForFunction<Argument = undefined>(
-    run: string | ((argument: Argument) => unknown),
-    argument?: Argument,
-    options?: { timeout?: number },
-  ): Promise<unknown>;
+  /** An expression that runs in the browser: it sees nothing of the test's. */
+  evaluate<Result>(expression: string): Promise<Result>;
   waitForURL(url: string | RegExp | ((url: URL) => boolean)): Promise<void>;
   screenshot(options: { readonly path: string; readonly fullPage?: boolean }): Promise<Buffer>;
   setViewportSize(size: { readonly width: number; readonly height: number }): Promise<void>;
   setDefaultTimeout(ms: number): void;
+  route(url: string, answer: (route: { fulfill(reply: object): Promise<void> }) => Promise<void>): Promise<void>;
   on(event: "pageerror", listener: (error: Error) => void): void;
   on(event: "console", listener: (message: { type(): string; text(): string }) => void): void;
   on(event: "request", listener: (request: { url(): string; isNavigationRequest(): boolean }) => void): void;
@@ -65,7 +58,8 @@ export interface Locator {
   count(): Promise<number>;
   isVisible(): Promise<boolean>;
   inputValue(): Promise<string>;
-  innerText(): Promise<string>;
+  /** Of an element, which always has some. */
+  textContent(): Promise<string>;
   allInnerTexts(): Promise<string[]>;
   getAttribute(name: string): Promise<string | null>;
   waitFor(options?: { readonly state?: "visible" | "hidden" | "attached" }): Promise<void>;

@@ -20,6 +20,8 @@ export interface PageServer {
   readonly client: RegistryClient;
   authenticator: Authenticator;
   overview: () => RegistryOverview | Promise<RegistryOverview>;
+  /** Run before the server is closed, the last one first. */
+  readonly closers: (() => Promise<void>)[];
   /** Given each question's signal. */
   watch: (signal: AbortSignal) => void;
 }
@@ -57,6 +59,7 @@ export async function startPage(t: Pick<TestContext, "after">, search: FakeSearc
     search,
     authenticator: createOpenAuthenticator("push"),
     overview: () => ALONE as RegistryOverview,
+    closers: [],
     watch: () => {},
   };
   const log = pino({ level: "silent" });
@@ -85,10 +88,13 @@ export async function startPage(t: Pick<TestContext, "after">, search: FakeSearc
   const client = new RegistryClient(origin);
   const running: PageServer = Object.assign(server, { origin, client });
   t.after(async () => {
+    const failures: unknown[] = [];
+    for (const close of running.closers.reverse()) await close().catch((error: unknown) => failures.push(error));
     client.close();
     listener.stopAccepting();
     listener.closeAll();
     await listener.closed();
+    if (failures.length > 0) throw failures[0];
   });
   return running;
 }

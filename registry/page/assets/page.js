@@ -12,6 +12,9 @@ const search = document.getElementById("q");
 const said = document.getElementById("said");
 const main = () => document.getElementById("main");
 
+/** Path and query of what main shows. */
+let shown = location.pathname + location.search;
+
 /** The question under way: the newest one wins, the older is given up. */
 let asking = new AbortController();
 
@@ -46,11 +49,12 @@ async function show(url, how, { focus = false, scrollTo = 0 } = {}) {
     if (reply.status === 401 || !type.startsWith("text/html")) throw new Error("not a page");
     const text = await reply.text();
     if (mine.signal.aborted) return;
+    if (how === "push") remember();
     put(new DOMParser().parseFromString(text, "text/html"));
     if (how !== "none") {
-      remember();
       history[how === "push" ? "pushState" : "replaceState"]({ scroll: 0 }, "", url);
     }
+    shown = location.pathname + location.search;
     if (document.activeElement !== search)
       search.value = new URL(url).pathname === "/" ? (new URL(url).searchParams.get("q") ?? "") : "";
     if (focus) main().focus({ preventScroll: true });
@@ -177,6 +181,8 @@ document.addEventListener("click", (event) => {
 
 history.scrollRestoration = "manual";
 addEventListener("popstate", (event) => {
+  // A step to another place of the same page.
+  if (location.pathname + location.search === shown) return;
   show(location.href, "none", { scrollTo: event.state?.scroll ?? 0 });
 });
 addEventListener("pagehide", remember);

@@ -4,7 +4,7 @@ import { type Html, html, type Piece } from "../html.ts";
 import type { ImageDetails, Label, Layer, ManifestDetails, Referrer, Step } from "../image-details.ts";
 import { repositoryPath } from "../routes.ts";
 import type { PageContent } from "./layout.ts";
-import { type Column, copyable, notices, signedBadge, table } from "./parts.ts";
+import { type Column, chip, copyable, notices, signedBadge, table } from "./parts.ts";
 import { crumbs } from "./repository.ts";
 
 /** @param host where clients reach this registry; absent: not known */
@@ -74,7 +74,7 @@ function platform({ name, tag }: ImageDetails, manifest: ManifestDetails, isOnly
   const { digest, configDigest, layers, steps } = manifest;
   const words = manifest.platform ?? manifest.artifactType ?? "unknown";
   return html`<details class="platform"${isOnly && html` open`}>
-<summary><span class="chip">${words}</span> ${size(manifest.sizeBytes)} · ${counted(layers.length, "layer")}${digest !== undefined && html` · ${shortDigest(digest)}`}${signedBadge(manifest.isSigned)}</summary>
+<summary>${chip(words)} ${size(manifest.sizeBytes)} · ${counted(layers.length, "layer")}${digest !== undefined && html` · ${shortDigest(digest)}`}${signedBadge(manifest.isSigned)}</summary>
 <dl class="facts wide">
 ${digest !== undefined && html`<div class="whole"><dt>Digest</dt><dd>${copyable(digest, `the digest of ${words}`)}</dd></div>`}
 ${configDigest !== undefined && html`<div class="whole"><dt>Config</dt><dd><a href="${blobPath(name, configDigest)}" download="${fileName(name, tag)}">${configDigest}</a></dd></div>`}
@@ -149,7 +149,7 @@ function referrerTable(name: string, referrers: readonly FoundReferrer[]): Html 
       heading: "Kind",
       kind: "main",
       cell: (each) =>
-        html`<code>${each.artifactType ?? each.mediaType ?? "unknown"}</code>${each.of !== undefined && html` <span class="chip">${each.of}</span>`}`,
+        html`<code>${each.artifactType ?? each.mediaType ?? "unknown"}</code>${each.of !== undefined && html` ${chip(each.of)}`}`,
     },
     {
       heading: "Digest",

@@ -64,8 +64,7 @@ function storesOf(stores: readonly StoreOverview[] | undefined, of: string): Pie
     },
     {
       heading: "Id",
-      cell: ({ id }) =>
-        id === undefined ? html`<span class="unknown">–</span>` : html`<code class="digest">${id}</code>`,
+      cell: ({ id }) => (id === undefined ? html`<span class="unknown">–</span>` : html`<code>${id}</code>`),
     },
   ];
   return table(`Stores of ${of}`, columns, stores);

@@ -33,7 +33,15 @@ export function platformChips(platforms: readonly string[], most = 4): Html {
   if (platforms.length === 0) return html`<span class="unknown" title="not known, or none">–</span>`;
   const more = platforms.slice(most);
   const rest = more.length > 0 && html` <span class="chip" title="${more.join(", ")}">+${more.length}</span>`;
-  return html`${platforms.slice(0, most).map((each, index) => html`${index > 0 && " "}<span class="chip">${each}</span>`)}${rest}`;
+  return html`${platforms.slice(0, most).map((each, index) => html`${index > 0 && " "}${chip(each)}`)}${rest}`;
+}
+
+/** Real ones have a dozen characters; whoever made an image could write anything. */
+const MAX_CHIP = 28;
+
+export function chip(words: string): Html {
+  if (words.length <= MAX_CHIP) return html`<span class="chip">${words}</span>`;
+  return html`<span class="chip" title="${words}">${[...words].slice(0, MAX_CHIP - 1).join("")}…</span>`;
 }
 
 export function signedBadge(isSigned: boolean): Piece {

@@ -1,7 +1,7 @@
 /** The list of repositories, and what a search found. */
 import { count, shortDigest, size, time } from "../format.ts";
 import { type Html, html, type Piece } from "../html.ts";
-import { type Filters, SORT_NAMES, type Sort } from "../parameters.ts";
+import { type Filters, SORT_NAMES, type Sort, usualSort } from "../parameters.ts";
 import { type Found, type ImageRow, PAGE_ITEMS, type RepositoriesFound, type RepositoryRow } from "../queries.ts";
 import { imagePath, repositoryPath } from "../routes.ts";
 import { type PageContent, SEARCH_FORM } from "./layout.ts";
@@ -47,23 +47,33 @@ ${pager(of, "/", addressOf(filters))}`,
 
 /** Of a list's address, without the page. */
 export function addressOf({ query, sort, os, arch, isSigned }: Filters): Readonly<Record<string, string | undefined>> {
-  const usual: Sort = query === "" ? "updated" : "relevance";
-  return { q: query, sort: sort === usual ? undefined : sort, os, arch, signed: isSigned ? "1" : undefined };
+  return {
+    q: query,
+    sort: sort === usualSort(query !== "") ? undefined : sort,
+    os,
+    arch,
+    signed: isSigned ? "1" : undefined,
+  };
 }
 
 export function pageOf({ page }: Filters, { rows, total }: Found<unknown>): PageOf {
   return { page, pageItems: PAGE_ITEMS, rows: rows.length, total };
 }
 
-export function sortChoices(isSearch: boolean): readonly Choice[] {
-  return (Object.entries(SORT_NAMES) as [Sort, string][])
-    .filter(([sort]) => isSearch || sort !== "relevance")
-    .map(([value, words]) => ({ value, words }));
+/** The usual order is not in the address, so that a search that begins on a list is ordered as searches are. */
+export function sortSelect({ query, sort }: Filters, form: string): Html {
+  const usual = usualSort(query !== "");
+  const orders = (Object.entries(SORT_NAMES) as [Sort, string][]).filter(
+    ([each]) => query !== "" || each !== "relevance",
+  );
+  const choices = orders.map(([each, words]) => ({ value: each === usual ? "" : each, words }));
+  return select("sort", "Order", choices, sort === usual ? "" : sort, form);
 }
 
-function filterRow({ query, sort, os, arch, isSigned }: Filters): Html {
+function filterRow(filters: Filters): Html {
+  const { os, arch, isSigned } = filters;
   return html`<div class="filters">
-${select("sort", "Order", sortChoices(query !== ""), sort, SEARCH_FORM)}
+${sortSelect(filters, SEARCH_FORM)}
 ${select("os", "System", SYSTEMS, os, SEARCH_FORM)}
 ${select("arch", "Architecture", ARCHITECTURES, arch, SEARCH_FORM)}
 <label class="check"><input type="checkbox" name="signed" value="1" form="${SEARCH_FORM}"${isSigned && html` checked`}> Signed</label>

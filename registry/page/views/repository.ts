@@ -5,8 +5,8 @@ import type { Filters } from "../parameters.ts";
 import type { RepositoryFound } from "../queries.ts";
 import { repositoryPath } from "../routes.ts";
 import type { PageContent } from "./layout.ts";
-import { notices, pager, platformChips, range, select } from "./parts.ts";
-import { addressOf, imageTable, nothing, pageOf, sortChoices } from "./repositories.ts";
+import { notices, pager, platformChips, range } from "./parts.ts";
+import { addressOf, imageTable, nothing, pageOf, sortSelect } from "./repositories.ts";
 
 const FORM = "tags";
 
@@ -40,10 +40,10 @@ export function crumbs(steps: readonly (readonly [string, string])[]): Html {
   return html`<nav class="crumbs" aria-label="Where this is"><ol>${all.map(([words, path]) => html`<li><a href="${path}">${words}</a></li>`)}</ol></nav>`;
 }
 
-function tagFilters(path: string, { query, sort }: Filters): Html {
+function tagFilters(path: string, filters: Filters): Html {
   return html`<form id="${FORM}" class="filters" action="${path}">
-<label>Tags that begin with <input type="search" name="q" value="${query}" maxlength="128" size="16" autocomplete="off" autocapitalize="none" spellcheck="false"></label>
-${select("sort", "Order", sortChoices(query !== ""), sort, FORM)}
+<label>Tags that begin with <input type="search" name="q" value="${filters.query}" maxlength="128" size="16" autocomplete="off" autocapitalize="none" spellcheck="false"></label>
+${sortSelect(filters, FORM)}
 <button type="submit" class="apply">Apply</button>
 </form>`;
 }

@@ -203,6 +203,13 @@ test("a storage that is away is a 503 page, a fault of the registry a 500 one th
   const { client, search } = await startPage(t);
   search.failure = () => new OutriggerError("BACKEND_DOWN", "the driver at unix:///secret.sock does not answer");
   assert.equal((await client.request("GET", "/")).status, 503);
+  search.failure = () => ({
+    data: null,
+    errors: [{ message: "the store is away", extensions: { code: "UNAVAILABLE" } }],
+  });
+  const away = await client.request("GET", "/?q=x");
+  assert.equal(away.status, 503);
+  assert.match(text(away), /The store is away\./);
   search.failure = () => new TypeError("secret is not a function");
   const fault = await client.request("GET", "/");
   assert.equal(fault.status, 500);
