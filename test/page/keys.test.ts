@@ -119,10 +119,6 @@ describe("the page with its script", { skip: missing("chromium", "playwright-cor
     const server = await startPage(t);
     const { page, loads } = await visit(server, browser, "/?q=library");
     assert.equal(await page.locator(".apply").first().isVisible(), false);
-    await page
-      .getByLabel("Architecture")
-      .selectOption("arm64/v8")
-      .catch(() => {});
     await page.getByLabel("System").selectOption("linux");
     await waitFor(page, "location.search === '?q=library&os=linux'");
     await found(page, "2 repositories");
