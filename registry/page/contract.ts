@@ -54,6 +54,9 @@ export interface MemberOverview {
   readonly stores?: readonly StoreOverview[];
 }
 
+/** What a registry tells of itself. */
+export type OwnOverview = Pick<MemberOverview, "version" | "problem" | "stores">;
+
 export interface RegistryOverview {
   /** Itself first, then the others by id. One entry: no cluster. */
   readonly members: readonly MemberOverview[];

@@ -57,6 +57,11 @@ interface Visit {
   readonly context: RequestContext;
 }
 
+/** The page before what else is served beside the API, while it is wanted. */
+export function withPage(isWanted: () => boolean, page: Aside, others: Aside): Aside {
+  return (path, request, response) => (isWanted() && page(path, request, response)) || others(path, request, response);
+}
+
 /** Takes the requests of `matchPage`'s paths. @throws Error when its files are missing */
 export function createPage(options: PageOptions): Aside {
   const { clock, log } = options;

@@ -1,10 +1,34 @@
 /** How a registry and its stores are, for the page: what /readyz tells, with the drivers' names. */
 import type { StoreHealth } from "../../client/contract.ts";
-import type { Overview, StoreOverview } from "./contract.ts";
+import type { Overview, OwnOverview, StoreOverview } from "./contract.ts";
 
-/** Without addresses. */
-export function storesOverview(health: readonly (StoreHealth & { readonly prefix?: string })[]): StoreOverview[] {
-  return health.map(({ kind, beside, prefix, id, driver, driverVersion, ready, problem, reason }) => ({
+type Health = readonly (StoreHealth & { readonly prefix?: string })[];
+
+export function ownOverview(options: {
+  /** `problem`: why it takes no requests, where it takes none (Readiness). */
+  readonly state: () => { readonly stores: Health; readonly problem?: string };
+  readonly version: string | undefined;
+}): () => OwnOverview {
+  const { version } = options;
+  return () => {
+    const { stores, problem } = options.state();
+    return {
+      stores: stores.map(storeOverview),
+      ...(version === undefined ? {} : { version }),
+      ...(problem === undefined ? {} : { problem }),
+    };
+  };
+}
+
+/** Of a registry that stands alone. */
+export function overviewAlone(own: () => OwnOverview): Overview {
+  return () => ({ members: [{ id: "", isSelf: true, isReachable: true, ...own() }] });
+}
+
+/** Without the address. */
+function storeOverview({ kind, beside, prefix, ready, ...rest }: Health[number]): StoreOverview {
+  const { id, driver, driverVersion, problem, reason } = rest;
+  return {
     kind,
     ready,
     ...(beside ? { role: "move" as const } : {}),
@@ -14,30 +38,5 @@ export function storesOverview(health: readonly (StoreHealth & { readonly prefix
     ...(driverVersion === undefined ? {} : { driverVersion }),
     ...(problem === undefined ? {} : { problem }),
     ...(reason === undefined ? {} : { reason }),
-  }));
-}
-
-/** Of a registry that stands alone. */
-export function overviewAlone(options: {
-  readonly health: () => readonly (StoreHealth & { readonly prefix?: string })[];
-  /** Why it takes no requests, where it does not (Readiness). */
-  readonly problem?: () => string | undefined;
-  readonly version: string | undefined;
-}): Overview {
-  const { version } = options;
-  return () => {
-    const problem = options.problem?.();
-    return {
-      members: [
-        {
-          id: "",
-          isSelf: true,
-          isReachable: true,
-          stores: storesOverview(options.health()),
-          ...(version === undefined ? {} : { version }),
-          ...(problem === undefined ? {} : { problem }),
-        },
-      ],
-    };
   };
 }
