@@ -1,4 +1,5 @@
 /** The page's own paths: who asks, which view, and its answer. Whatever goes wrong is a page as well. */
+import { setMaxListeners } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Clock } from "../../proto/clock.ts";
@@ -82,6 +83,8 @@ export function createPage(options: PageOptions): Aside {
     }
     visits += 1;
     const leaving = new AbortController();
+    // As many as the search asks for at once.
+    setMaxListeners(0, leaving.signal);
     const cancel = clock.after(DEADLINE_MS, () =>
       leaving.abort(new RegistryError("UNAVAILABLE", "the answer took too long; try again later")),
     );

@@ -35,6 +35,12 @@ ${referrers.length === 0 ? html`<p class="quiet">Nothing refers to this image: n
   };
 }
 
+/** Of configs: an artifact of such a type is an image, which goes without saying. */
+const IMAGE_TYPES: ReadonlySet<string> = new Set([
+  "application/vnd.oci.image.config.v1+json",
+  "application/vnd.docker.container.image.v1+json",
+]);
+
 /** Images are pulled by docker, everything else by oras. */
 function pulls({ name, tag, digest, manifests }: ImageDetails, host: string | undefined): Html {
   const isImage = manifests.length === 0 || manifests.some((manifest) => manifest.platform !== undefined);
@@ -52,7 +58,7 @@ function about(image: ImageDetails, nowMs: number): Html {
   return html`<dl class="facts wide">
 ${fact("Digest", digest === undefined ? unknown() : copyable(digest, "the digest"), true)}
 ${fact("Media type", html`<code>${image.mediaType ?? "–"}</code>`)}
-${image.artifactType !== undefined && image.artifactType !== image.mediaType && fact("Artifact type", html`<code>${image.artifactType}</code>`)}
+${image.artifactType !== undefined && !IMAGE_TYPES.has(image.artifactType) && fact("Artifact type", html`<code>${image.artifactType}</code>`)}
 ${fact("Size", size(image.sizeBytes))}
 ${fact("Created", time(image.createdMs, nowMs))}
 ${fact("Pushed", time(image.pushedMs, nowMs))}
