@@ -13,7 +13,7 @@ export interface Visit {
 }
 
 export async function visit(
-  server: PageServer,
+  server: Pick<PageServer, "origin" | "closers">,
   browser: Browser,
   path: string,
   options: ContextOptions = {},
