@@ -1,8 +1,11 @@
 /** The page over HTTP: status, headers, who may see what, and what is said when something is wrong. */
 import assert from "node:assert/strict";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { test } from "node:test";
 import { OutriggerError } from "../../../proto/errors.ts";
 import type { Account, Authenticator } from "../../../registry/auth/contract.ts";
+import type { Aside } from "../../../registry/http/handler.ts";
+import { withPage } from "../../../registry/page/handler.ts";
 import type { Reply } from "../../helpers/registry-client.ts";
 import { startPage } from "../../page/page-server.ts";
 
@@ -251,4 +254,19 @@ test("a client that goes away ends the question", async (t) => {
   page.search.gate = () => new Promise(() => {});
   await assert.rejects(page.client.request("GET", "/", { signal: leave.signal }));
   await ended;
+});
+
+test("where the page is not wanted, its paths are whose they were before", () => {
+  const seen: string[] = [];
+  const take = (who: string, takes: boolean) => (path: string) => {
+    seen.push(`${who} ${path}`);
+    return takes;
+  };
+  let isWanted = true;
+  const all = withPage(() => isWanted, take("page", true) as Aside, take("other", false) as Aside);
+  const [request, response] = [{} as IncomingMessage, {} as ServerResponse];
+  assert.equal(all("/", request, response), true);
+  isWanted = false;
+  assert.equal(all("/", request, response), false);
+  assert.deepEqual(seen, ["page /", "other /"]);
 });
