@@ -35,7 +35,7 @@ export interface PageOptions {
 }
 
 /** For one page, whatever it asks. */
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 10_000;
 
 /**
  * Nothing runs or is fetched but the page's own files, nothing is written inside the document: what a name or a label
