@@ -90,7 +90,7 @@ export function createPage(options: PageOptions): Aside {
     );
     response.once("close", () => {
       cancel();
-      leaving.abort(new RegistryError("UNAVAILABLE", "the client went away"));
+      if (!response.writableFinished) leaving.abort(new RegistryError("UNAVAILABLE", "the client went away"));
     });
     const context: RequestContext = { requestId: `page-${visits.toString(36)}`, signal: leaving.signal };
     visit(route, request, response, context).catch((error) => {

@@ -7,7 +7,7 @@ import { createOpenAuthenticator } from "../../registry/auth/basic.ts";
 import type { Authenticator } from "../../registry/auth/contract.ts";
 import { createHandler } from "../../registry/http/handler.ts";
 import { listen } from "../../registry/http/listener.ts";
-import type { RegistryOverview } from "../../registry/page/contract.ts";
+import type { GraphQlRequest, RegistryOverview } from "../../registry/page/contract.ts";
 import { createPage } from "../../registry/page/handler.ts";
 import { RegistryClient } from "../helpers/registry-client.ts";
 import { type FakeSearch, fakeSearch } from "./fake-search.ts";
@@ -22,8 +22,8 @@ export interface PageServer {
   overview: () => RegistryOverview | Promise<RegistryOverview>;
   /** Run before the server is closed, the last one first. */
   readonly closers: (() => Promise<void>)[];
-  /** Given each question's signal. */
-  watch: (signal: AbortSignal) => void;
+  /** Given each question with its signal. */
+  watch: (signal: AbortSignal, request: GraphQlRequest) => void;
 }
 
 export const ALONE: RegistryOverview = {
@@ -66,7 +66,7 @@ export async function startPage(t: Pick<TestContext, "after">, search: FakeSearc
   const page = createPage({
     authenticator: () => running.authenticator,
     ask: (request, account, context) => {
-      running.watch(context.signal);
+      running.watch(context.signal, request);
       return search.ask(request, account, context);
     },
     overview: () => running.overview(),
