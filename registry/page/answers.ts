@@ -100,7 +100,10 @@ function memberOf(error: GraphQlError): string | undefined {
 
 function told(error: GraphQlError): string {
   const member = memberOf(error);
-  return member === undefined
-    ? sentence(`a part could not be had: ${error.message}`)
-    : sentence(`member ${member} did not answer, and what it owns is missing: ${error.message}`);
+  if (member === undefined) return sentence(`a part could not be had: ${error.message}`);
+  // Most messages name it already.
+  const what = error.message.includes(`member ${member}`)
+    ? error.message
+    : `member ${member} did not answer: ${error.message}`;
+  return `${sentence(what)} What it owns is missing here.`;
 }

@@ -194,12 +194,13 @@ test("a member that is down is said, with the rest intact; its own repository is
   ];
   const list = await client.request("GET", "/");
   assert.equal(list.status, 200);
-  assert.match(text(list), /Member west did not answer, and what it owns is missing: connection refused\./);
+  assert.match(text(list), /Member west did not answer: connection refused\. What it owns is missing here\./);
   assert.match(text(list), /library\/node/);
-  search.failure = () => ({ data: null, errors: search.errors });
+  const said = "member west of the cluster does not answer: it failed";
+  search.failure = () => ({ data: null, errors: [{ message: said, extensions: { member: "west" } }] });
   const repository = await client.request("GET", "/r/library/node");
   assert.equal(repository.status, 503);
-  assert.match(text(repository), /Member west did not answer/);
+  assert.match(text(repository), />Member west of the cluster does not answer: it failed\. What it owns/);
 });
 
 test("a storage that is away is a 503 page, a fault of the registry a 500 one that tells nothing of it", async (t) => {
