@@ -101,9 +101,8 @@ function memberOf(error: GraphQlError): string | undefined {
 function told(error: GraphQlError): string {
   const member = memberOf(error);
   if (member === undefined) return sentence(`a part could not be had: ${error.message}`);
-  // Most messages name it already.
-  const what = error.message.includes(`member ${member}`)
-    ? error.message
-    : `member ${member} did not answer: ${error.message}`;
+  // Its name is said once, however often the message says it.
+  const message = error.message.replace(/^member (\S+) did not answer: (?=member \1 )/, "");
+  const what = message.includes(`member ${member}`) ? message : `member ${member} did not answer: ${message}`;
   return `${sentence(what)} What it owns is missing here.`;
 }

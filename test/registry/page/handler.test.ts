@@ -196,7 +196,7 @@ test("a member that is down is said, with the rest intact; its own repository is
   assert.equal(list.status, 200);
   assert.match(text(list), /Member west did not answer: connection refused\. What it owns is missing here\./);
   assert.match(text(list), /library\/node/);
-  const said = "member west of the cluster does not answer: it failed";
+  const said = "member west did not answer: member west of the cluster does not answer: it failed";
   search.failure = () => ({ data: null, errors: [{ message: said, extensions: { member: "west" } }] });
   const repository = await client.request("GET", "/r/library/node");
   assert.equal(repository.status, 503);
