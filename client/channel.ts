@@ -182,8 +182,9 @@ export class StoreChannel {
 
   health(): StoreHealth {
     const problem = this.#unusable() ?? this.#keeper.problem;
-    const id = this.#description?.facts.id;
-    const base = { kind: this.kind, ...(id === undefined ? {} : { id }), address: this.address };
+    const facts = this.#description?.facts;
+    const described = facts && { id: facts.id, driver: facts.driver, driverVersion: facts.driverVersion };
+    const base = { kind: this.kind, ...described, address: this.address };
     if (problem === undefined) return { ...base, ready: true };
     return { ...base, ready: false, problem: problem.message, reason: problem.reason };
   }

@@ -182,8 +182,10 @@ export interface StoreHealth {
   readonly kind: "blob" | "meta";
   /** Present: the blob store beside the pair. */
   readonly beside?: true;
-  /** Present once it was described. */
+  /** These three are present once it was described. */
   readonly id?: string;
+  readonly driver?: string;
+  readonly driverVersion?: string;
   readonly address: string;
   readonly ready: boolean;
   /** Why not, in one sentence. */

@@ -1,4 +1,4 @@
-// Writes dist/: compiled JavaScript and types laid out as the sources are, the .proto files and templates beside them.
+// Writes dist/: compiled JavaScript and types laid out as the sources are, the .proto files, templates and the page's files beside them.
 // `--out DIR` writes elsewhere, `--project FILE` says what is compiled. Plain JavaScript, so that an image can be built without tsx.
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
@@ -40,7 +40,8 @@ try {
     mkdirSync(dirname(target), { recursive: true });
     copyFileSync(source, target);
   }
-  cpSync(join(root, "cli/scaffold/templates"), join(fresh, "cli/scaffold/templates"), { recursive: true });
+  for (const folder of ["cli/scaffold/templates", "registry/page/assets"])
+    cpSync(join(root, folder), join(fresh, folder), { recursive: true });
   chmodSync(join(fresh, "cli/main.js"), 0o755);
   rmSync(out, { recursive: true, force: true });
   renameSync(fresh, out);

@@ -57,7 +57,18 @@ interface Answering {
   readonly shared: { readonly traffic: Traffic };
 }
 
-const API_VERSION = ["Docker-Distribution-Api-Version", "registry/2.0"] as const;
+/**
+ * On every answer. Manifests have the media type that whoever pushed them wrote, text/html too, and lie at the origin of the
+ * page, to which browsers send credentials: none of them may ever be a document that runs.
+ */
+export const ALWAYS = [
+  "Docker-Distribution-Api-Version",
+  "registry/2.0",
+  "Content-Security-Policy",
+  "default-src 'none'; sandbox",
+  "X-Content-Type-Options",
+  "nosniff",
+] as const;
 
 /** What fits, with its head, into the buffer that Node writes text from. */
 const SMALL_BYTES = 12 * 1024;
@@ -65,7 +76,7 @@ const SMALL_BYTES = 12 * 1024;
 /** Headers as Node takes them without making objects: name, value, name, value. */
 export function answer(exchange: Answering, status: number, headers: string[], body?: Buffer | string): void {
   const { response } = exchange;
-  headers.push(API_VERSION[0], API_VERSION[1]);
+  headers.push(...ALWAYS);
   response.writeHead(status, headers);
   if (body === undefined) response.end();
   else {

@@ -2,7 +2,7 @@
 import { read as readDescriptor } from "node:fs";
 import type { ServerResponse } from "node:http";
 import type { BlobRead } from "../../client/contract.ts";
-import { answer, type Exchange } from "./exchange.ts";
+import { ALWAYS, answer, type Exchange } from "./exchange.ts";
 
 /** Up to here a blob is read before its head is sent, and both go out in one write. */
 const ONE_WRITE_BYTES = 128 * 1024;
@@ -147,7 +147,7 @@ function taken(response: ServerResponse, chunk: Buffer): Promise<void> {
 }
 
 function head(exchange: Exchange, status: number, headers: string[]): void {
-  headers.push("Docker-Distribution-Api-Version", "registry/2.0");
+  headers.push(...ALWAYS);
   exchange.response.writeHead(status, headers);
 }
 

@@ -35,7 +35,14 @@ describe("a driver is accepted or refused", () => {
     assert.equal(b.channel.facts.limits.persistStepBytes, 7);
     assert.equal(b.channel.facts.limits.maxBlobBytes, Number.POSITIVE_INFINITY);
     assert.equal(b.channel.facts.outside, 3);
-    assert.deepEqual(b.channel.health(), { kind: "blob", address: "unix:///fake", ready: true, id: ids.blob });
+    assert.deepEqual(b.channel.health(), {
+      kind: "blob",
+      address: "unix:///fake",
+      ready: true,
+      id: ids.blob,
+      driver: "io.outrigger.fake",
+      driverVersion: "1",
+    });
   });
 
   const refusals: [string, Reason, RegExp, (t: FakeTransport) => void, object?][] = [

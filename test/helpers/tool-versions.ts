@@ -60,13 +60,16 @@ export const debianPrograms = {
   htpasswd: "apache2-utils",
   "docker-registry": "docker-registry",
   "redis-server": "redis-server",
+  chromium: "chromium",
 } as const;
 
 export type DebianProgram = keyof typeof debianPrograms;
 
-/** npm programs, each with an installation of its own: large, and needed by one driver's tests. */
+/** npm programs and libraries, each with an installation of its own: large, and needed by one group of tests. */
 export const npmPrograms = {
   azurite: { packages: ["azurite@3.37.0"], program: "node_modules/.bin/azurite-blob" },
+  // Drives Debian's chromium; brings no browser of its own.
+  "playwright-core": { packages: ["playwright-core@1.65.1"], program: "node_modules/playwright-core/index.mjs" },
 } as const;
 
 export type NpmProgram = keyof typeof npmPrograms;

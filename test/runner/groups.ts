@@ -29,6 +29,7 @@ const folders: Readonly<Record<string, string | readonly string[]>> = {
   // composed: what the three share.
   backends: [...sdkDrivers, "composed", "mirror", "shard", "cache"].map((driver) => `drivers/${driver}/`),
   pairs: "pairs/",
+  page: "page/",
   conformance: ["conformance/kit-drivers", "conformance/kit-hostile", "conformance/wrong"],
   cluster: "cluster/",
   guides: "guides/",
@@ -77,6 +78,8 @@ export const groups: readonly Group[] = [
   group("backends", { timeoutMs: 1_600_000, concurrency: 3 }),
   // The registry over pairs of stores, copies and moves between them.
   group("pairs", { timeoutMs: 1_600_000 }),
+  // The page in a real browser.
+  group("page"),
   // The kit against drivers of this package, wrong ones, and what is no driver at all.
   group("conformance", { timeoutMs: 1_600_000, needsTools: false }),
   // Several registries that answer as one, as processes: killed, stopped, slow, lying.

@@ -19,6 +19,17 @@ async function pushManifest(api: Api, path: string, bytes: Buffer) {
   return reply;
 }
 
+test("whatever was pushed is no document that runs in a browser", async (t) => {
+  const api = await startApi(t);
+  await pushManifest(api, "/v2/a/manifests/v1", manifest());
+  for (const path of ["/v2/", "/v2/_catalog", "/v2/a/manifests/v1", "/v2/a/tags/list"]) {
+    const { status, headers } = await api.call("GET", path);
+    assert.equal(status, 200, path);
+    assert.equal(headers["content-security-policy"], "default-src 'none'; sandbox", path);
+    assert.equal(headers["x-content-type-options"], "nosniff", path);
+  }
+});
+
 test("end-1: the base", async (t) => {
   const api = await startApi(t);
   for (const path of ["/v2/", "/v2"]) {
@@ -40,6 +51,7 @@ for (const way of ["by stream", "by descriptor"]) {
       const head = await api.call("HEAD", `/v2/a/b/blobs/${digest}`);
       assert.deepEqual([head.status, head.body.length], [200, 0]);
       for (const { headers } of [got, head]) {
+        assert.equal(headers["content-security-policy"], "default-src 'none'; sandbox");
         assert.equal(headers["content-length"], String(bytes.length));
         assert.equal(headers["docker-content-digest"], digest);
         assert.equal(headers.etag, `"${digest}"`);
