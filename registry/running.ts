@@ -7,6 +7,7 @@ import { type Clock, systemClock } from "../proto/clock.ts";
 import { createOpenAuthenticator } from "./auth/basic.ts";
 import { createBcryptPool } from "./auth/bcrypt-pool.ts";
 import type { Config } from "./config.ts";
+import { openFront, overviewOf } from "./front.ts";
 import { createAside } from "./http/aside.ts";
 import type { Traffic } from "./http/exchange.ts";
 import { type Backend, createHandler } from "./http/handler.ts";
@@ -16,6 +17,7 @@ import { createReadiness } from "./http/readiness.ts";
 import { loadAuthenticator, loadTls } from "./materials.ts";
 import { Cluster } from "./members/cluster.ts";
 import { openListener, urlHost } from "./opening.ts";
+import { withPage } from "./page/handler.ts";
 import { Pairs } from "./pairs/pairs.ts";
 import { normalPrefix } from "./pairs/routes.ts";
 import type { Repositories } from "./repository/contract.ts";
@@ -131,6 +133,7 @@ export async function startWith(
     observe: metrics.observeMember,
     changeMs: () => config.stores.sealedWaitSeconds * 1000,
     ownsChanged: () => pairs.searchAnew(),
+    own: () => own(),
   });
   cluster.use(await cluster.prepare(config.cluster));
   let serving: Backend["serving"];
@@ -140,6 +143,7 @@ export async function startWith(
     mustBeReady: () => pairs.mainHealth(),
     serving: () => serving !== undefined,
   });
+  const own = overviewOf(readiness, coreVersion);
   const { enabled, listen: metricsListen } = config.http.metrics;
   const handler = createHandler({
     backend: () => ({
@@ -150,12 +154,25 @@ export async function startWith(
       search: searching.service,
       redirect: redirectOf(config, (name) => pairs.storesOf(name)),
     }),
-    aside: createAside({
-      readiness,
-      metrics: enabled && metricsListen === undefined ? metrics : undefined,
-      phase: () => pairs.phase,
-      phasesApart: () => pairs.phasesApart,
-    }),
+    aside: withPage(
+      () => config.page,
+      openFront({
+        clock,
+        log,
+        version: coreVersion,
+        authenticator: () => authenticator,
+        readOnly: () => config.readOnly,
+        cluster,
+        search: searching.service,
+        own,
+      }),
+      createAside({
+        readiness,
+        metrics: enabled && metricsListen === undefined ? metrics : undefined,
+        phase: () => pairs.phase,
+        phasesApart: () => pairs.phasesApart,
+      }),
+    ),
     clock,
     log,
     bodyLimits: BODY_LIMITS,
@@ -319,6 +336,7 @@ const liveKeys = [
   "http.tls",
   "cluster",
   "scanner",
+  "page",
 ] as const;
 /** Settings that a reload cannot change. */
 const fixedKeys = ["http.listen", "http.secretFile", "http.metrics", "cores", "uploadBudgetMiB", "reload"] as const;

@@ -203,6 +203,10 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   readOnly: z.boolean().default(false).describe("Refuse every change, whoever asks."),
+  page: z
+    .boolean()
+    .default(true)
+    .describe("Serve a page for people at `/`: repositories, images, members and their stores (docs/guides/page.md)."),
   redirect: z
     .enum(["never", "always", "large"])
     .default("never")

@@ -1,5 +1,7 @@
 /** Searches by GraphQL, what someone prefers, and which extensions of the API there are (OCI distribution-spec, extensions/_oci.md). */
+import type { Account } from "../auth/contract.ts";
 import { RegistryError } from "../errors.ts";
+import type { RequestContext } from "../repository/contract.ts";
 import { isName } from "../repository/names.ts";
 import type { GraphQlAnswer } from "../search/answer.ts";
 import type { Asker } from "../search/asking.ts";
@@ -22,14 +24,17 @@ export async function answerSearch(exchange: Exchange): Promise<void> {
     const refusal: GraphQlAnswer = { errors: [{ message: asked.problem }], data: null };
     return answerJson(exchange, 400, refusal);
   }
-  const asker: Asker = {
+  const { status, answer: answered } = await search.answer(asked, askerOf(account, shared.readOnly, context));
+  answerJson(exchange, status, answered);
+}
+
+export function askerOf(account: Account, readOnly: boolean, context: RequestContext): Asker {
+  return {
     account,
     scope: { everything: account.readsAll === true, has: account.mayRead },
-    mayDelete: (name) => !shared.readOnly && account.mayWrite(name),
+    mayDelete: (name) => !readOnly && account.mayWrite(name),
     context,
   };
-  const { status, answer: answered } = await search.answer(asked, asker);
-  answerJson(exchange, status, answered);
 }
 
 type Asked = (GraphQlRequest & { readonly extensions?: unknown }) | { readonly problem: string };

@@ -3,10 +3,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { Clock } from "../../proto/clock.ts";
+import type { Account } from "../auth/contract.ts";
 import type { ClusterConfig } from "../config/cluster.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { Asking, Routing } from "../http/routing.ts";
+import type { OwnOverview, RegistryOverview } from "../page/contract.ts";
 import type { Repositories } from "../repository/contract.ts";
 import { isName } from "../repository/names.ts";
 import type { SearchService } from "../search/service.ts";
@@ -17,6 +19,7 @@ import { MemberClient, type ObserveMember } from "./client.ts";
 import { fromAnybody, hasHere, isByDigest } from "./digests.ts";
 import { isMemberError, type MemberError, nobodys, onlyMembers, otherList } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
+import { answerOverview, clusterOverview } from "./overview.ts";
 import { type Here, Own, OwnRepositories, withRepositories } from "./own.ts";
 import { claimsToBePeer, MEMBER, type Peer, readPeer } from "./peers.ts";
 import { searchForPeer, searchOfAll } from "./search.ts";
@@ -32,6 +35,8 @@ export interface ClusterOptions {
   readonly coreVersion: string | undefined;
   /** Other repositories are this member's own by now. */
   readonly ownsChanged: () => void;
+  /** What this member tells of itself. */
+  readonly own: () => OwnOverview;
 }
 
 interface MemberAsking extends Asking {
@@ -99,6 +104,17 @@ export class Cluster implements Routing {
   async close(): Promise<void> {
     this.use(undefined);
     await this.#own.stopped();
+  }
+
+  /** Of all members; of this registry alone, where it is no member of a cluster. */
+  searchOf(local: SearchService, account: Account): SearchService {
+    if (this.#view === undefined) return local;
+    return searchOfAll({ view: () => this.view, client: this.client, clock: this.#options.clock, local, account });
+  }
+
+  /** `undefined`: this registry is no member of a cluster. */
+  overview(own: () => OwnOverview, signal: AbortSignal): Promise<RegistryOverview> | undefined {
+    return this.#view && clusterOverview(this.#view, this.client, own, signal);
   }
 
   /** Members that are asked, with how they do, for metrics. */
@@ -190,6 +206,7 @@ export class Cluster implements Routing {
       // Whoever disagrees is told too: that is what status is for.
       return answerAboutSelf(exchange, view, this.#options);
     }
+    if (route.kind === "members" && route.reference === "health") return answerOverview(exchange, this.#options.own);
     if (peer.listHash !== view.hash) throw otherList(view.hash, peer.listHash);
     // The storage's own addresses are for clients; a member gets the bytes.
     const apart: Exchange = { ...exchange, shared: { ...shared, redirect: undefined } };
@@ -204,7 +221,8 @@ export class Cluster implements Routing {
       case "search":
         return here(withSearch(apart, searchForPeer));
       case "preferences":
-        if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self) throw otherList(view.list.hash, peer.listHash);
+        if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self)
+          throw otherList(view.list.hash, peer.listHash);
         return here(apart);
       case "members":
         throw onlyMembers();
@@ -228,10 +246,7 @@ export class Cluster implements Routing {
   }
 
   #withSearch(exchange: Exchange): Exchange {
-    const { client } = this;
-    const { clock } = this.#options;
-    const { account } = exchange;
-    return withSearch(exchange, (local) => searchOfAll({ view: () => this.view, client, clock, local, account }));
+    return withSearch(exchange, (local) => this.searchOf(local, exchange.account));
   }
 }
 
