@@ -3,6 +3,7 @@
  * that each Write tells of. Before each answer the store is asked what was changed, so nothing that was acknowledged before
  * is missing, by whichever core. Why, and what it costs: docs/adr/search-view.md.
  */
+import { setMaxListeners } from "node:events";
 import type { MetaStore } from "../../client/contract.ts";
 import { limits } from "../../proto/limits.ts";
 import type { RequestContext } from "../repository/contract.ts";
@@ -56,6 +57,8 @@ export class SearchIndex implements SearchSource {
 
   constructor(parts: SearchIndexParts) {
     this.#parts = parts;
+    // Each of the calls under way listens to it, and a load makes many.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /** Those who ask while a look is under way share the next one. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { OutriggerError } from "../../proto/errors.ts";
+import { verifyIndex } from "../../registry/index/index.ts";
 import * as keys from "../../registry/repository/keys.ts";
 import { copyBlobs, copyPair } from "../../transfer/index.ts";
 import type { FakeBackend } from "../helpers/fake-stores.ts";
@@ -29,14 +30,43 @@ describe("a pair copied to another", () => {
     assert.deepEqual(factsOf(target), factsOf(source));
     assert.deepEqual(blobsOf(target), blobsOf(source));
     assert.deepEqual(brokenRules(target), []);
-    const own = (backend: FakeBackend) =>
-      [...backend.metaText("outrigger/").keys()].filter((key) => !/^outrigger\/(?:index|secrets|copy)\//.test(key));
+    const apart = /^outrigger\/(?:index|secrets|copy|search\/changes)\//;
+    const own = (backend: FakeBackend) => [...backend.metaText("outrigger/").keys()].filter((key) => !apart.test(key));
     assert.deepEqual(own(target), own(source));
     const [secret, other] = [source, target].map((backend) => backend.metaText().get(keys.locationSecretKey));
     assert.ok(other !== undefined && other !== secret);
     assert.match(target.metaText(keys.indexMarkerKey).get(keys.indexMarkerKey) ?? "", /22222222-/);
     assert.equal(target.metaText(keys.copyHolderKey).size, 0);
     assert.equal(target.metaText().get(keys.copySourceKey), source.metaFacts.id);
+  });
+
+  it("brings along when images were pushed, how often they were pulled, and what people have chosen", async (t) => {
+    const { source, core, one } = await filled(t);
+    for (let pulls = 0; pulls < 3; pulls += 1) await core.getManifest("app", { digest: one }, context());
+    await core.close();
+    source.putMeta(keys.preferenceKey("me", "star", "app"), "");
+    source.putMeta(keys.preferenceKey("me", "bookmark", "app"), "");
+    source.putMeta(keys.starKey("app", "me"), "");
+    const target = backendOf(2);
+    const copy = () => copyPair(source.connect(), target.connect(), { clock: testClock, delete: true });
+    await copy();
+    const searched = (backend: FakeBackend) =>
+      [...backend.metaText("outrigger/search/"), ...backend.metaText("outrigger/prefs/")].filter(
+        ([key]) => !key.startsWith(keys.changesPrefix),
+      );
+    const brought = searched(source);
+    assert.ok(brought.some(([key, value]) => key === keys.pullsKey("app", one) && JSON.parse(value).count === 3));
+    assert.ok(brought.filter(([, value]) => /"(?:pushed|tagged)Ms":\d+/.test(value)).length >= 2);
+    assert.deepEqual(searched(target), brought);
+    const { links: _, ...report } = await verifyIndex(target.connect(), { clock: testClock });
+    assert.deepEqual(report, { missing: 0, wrong: 0, stale: 0, withoutBytes: 0, problems: [] });
+    // Taken away at the source: gone at the target with the next copy that deletes.
+    await core.deleteManifest("app", one, context());
+    source.meta.delete(keys.preferenceKey("me", "star", "app"));
+    source.meta.delete(keys.starKey("app", "me"));
+    await copy();
+    assert.deepEqual(searched(target), searched(source));
+    assert.deepEqual(brokenRules(target), []);
   });
 
   it("copies nothing again, and only what is new", async (t) => {

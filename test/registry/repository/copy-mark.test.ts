@@ -33,7 +33,6 @@ const isMarked = (backend: FakeBackend) => backend.meta.has(copySourceKey);
 /** A core whose time is the test's. */
 async function serve(t: TestContext, backend: FakeBackend, mode: "one" | "many", readOnly = () => false) {
   const clock = new FakeClock();
-  backend.now = () => clock.now();
   const core = createRepositories({ stores: backend.connect(), mode, clock, log: silent, readOnly });
   await clock.until(core.start());
   t.after(() => clock.until(core.close()));
