@@ -30,7 +30,7 @@ export async function sendBody(
     throw error;
   }
   outgoing.end();
-  return true;
+  return !isAnswered;
 }
 
 function drained(outgoing: ClientRequest): Promise<void> {

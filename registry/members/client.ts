@@ -86,43 +86,48 @@ export class MemberClient {
     const startedMs = this.#clock.monotonic();
     const observe = (outcome: Parameters<ObserveMember>[1]) =>
       this.#observe(member, outcome, this.#clock.monotonic() - startedMs);
-    if (!origin.breaker.lets()) {
-      observe("down");
-      throw new MemberDown(member, "it failed several times in a row, and is asked again in some seconds");
-    }
+    // Its own requests are no fault of the member's: the breaker does not hear of them.
+    const free = await this.#slot(origin, view, request.signal);
     try {
-      const answer = await this.#openOn(origin, view, request);
-      origin.breaker.succeeded();
+      if (!origin.breaker.lets()) {
+        throw new MemberDown(member, "it failed several times in a row, and is asked again in some seconds");
+      }
+      const answer = await this.#tell(origin, this.#openOn(origin, view, request, free));
       observe("answered");
+      return answer;
+    } catch (error) {
+      free();
+      observe(outcomeOf(error));
+      throw error;
+    }
+  }
+
+  /** Tells the breaker how it ended. */
+  async #tell<Answer>(origin: Origin, asked: Promise<Answer>): Promise<Answer> {
+    try {
+      const answer = await asked;
+      origin.breaker.succeeded();
       return answer;
     } catch (error) {
       if (error instanceof MemberDown) origin.breaker.failed();
       else if (isMemberError(error)) origin.breaker.succeeded();
       else origin.breaker.unknown();
-      observe(
-        error instanceof MemberDown
-          ? "down"
-          : error instanceof MemberWrong
-            ? "wrong"
-            : error instanceof MemberDisagrees
-              ? "disagrees"
-              : "left",
-      );
       throw error;
     }
   }
 
-  async #openOn(origin: Origin, view: View, request: MemberRequest): Promise<OpenAnswer> {
-    const free = await this.#slot(origin, view, request.signal);
+  async #openOn(origin: Origin, view: View, request: MemberRequest, free: () => void): Promise<OpenAnswer> {
+    const sent = { body: false };
+    const response = await this.#response(origin, view, request, sent);
+    response.once("close", free);
+    // Closed before anybody listened: the answer had no body, or is broken.
+    if (response.destroyed) free();
     try {
-      const response = await this.#response(origin, view, request);
-      response.once("close", free);
-      // Closed before anybody listened: the answer had no body, or is broken.
-      if (response.destroyed) free();
       return await checkedAnswer(origin.id, response, this.#clock);
     } catch (error) {
-      free();
-      throw error;
+      if (!(error instanceof MemberDisagrees) || !sent.body) throw error;
+      // What stands between has asked for the body in its place: it cannot be sent again.
+      throw new MemberWrong(origin.id, "has another list of members, and says so only after the request's body", error);
     }
   }
 
@@ -139,16 +144,16 @@ export class MemberClient {
   }
 
   /** A connection that was kept open may have been closed by the other side: then once more on a new one. */
-  async #response(origin: Origin, view: View, request: MemberRequest): Promise<IncomingMessage> {
+  async #response(origin: Origin, view: View, request: MemberRequest, sent: Sent): Promise<IncomingMessage> {
     try {
-      return await this.#attempt(origin, view, request, false);
+      return await this.#attempt(origin, view, request, sent, false);
     } catch (error) {
       if (!(error instanceof StaleConnection)) throw error;
-      return this.#attempt(origin, view, request, true);
+      return this.#attempt(origin, view, request, sent, true);
     }
   }
 
-  #attempt(origin: Origin, view: View, request: MemberRequest, fresh: boolean): Promise<IncomingMessage> {
+  #attempt(origin: Origin, view: View, request: MemberRequest, sent: Sent, fresh: boolean): Promise<IncomingMessage> {
     const { method, path, role, account = "", body, signal } = request;
     const [key] = view.keys;
     if (key === undefined) throw new Error("a view has a key");
@@ -156,14 +161,16 @@ export class MemberClient {
     const headers = { ...request.headers, ...signRequest(key, named, this.#clock.now()), ...bodyHeaders(method, body) };
     signal.throwIfAborted();
     const outgoing = origin.request({ method, path, headers }, fresh);
-    let hasBegunBody = false;
     return new Promise<IncomingMessage>((resolve, reject) => {
+      let isSettled = false;
       let cancelDeadline = () => {};
-      const await_ = (ms: number, why: string) => {
+      const wait = (ms: number, why: string) => {
         cancelDeadline();
+        if (isSettled) return;
         cancelDeadline = this.#clock.after(ms, () => fail(new MemberDown(origin.id, why)));
       };
       const settle = () => {
+        isSettled = true;
         cancelDeadline();
         signal.removeEventListener("abort", onAbort);
       };
@@ -176,7 +183,7 @@ export class MemberClient {
       const onAbort = () => fail(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
       outgoing.on("error", (error: NodeJS.ErrnoException) => {
-        const isStale = outgoing.reusedSocket && !fresh && !hasBegunBody && method !== "DELETE";
+        const isStale = outgoing.reusedSocket && !fresh && !sent.body && method !== "DELETE";
         if (isStale && (error.code === "ECONNRESET" || error.code === "EPIPE")) {
           settle();
           return reject(new StaleConnection(error));
@@ -193,22 +200,33 @@ export class MemberClient {
         resolve(response);
       });
       const late = `no answer came within ${view.answerMs / 1000} s`;
-      await_(body === undefined ? (request.deadlineMs ?? view.answerMs) : view.answerMs, late);
+      wait(body === undefined ? (request.deadlineMs ?? view.answerMs) : view.answerMs, late);
       if (body === undefined) {
         outgoing.end();
         return;
       }
       outgoing.once("continue", () => {
-        hasBegunBody = true;
+        sent.body = true;
         cancelDeadline();
         const stall = () => fail(new MemberDown(origin.id, `it took no byte for ${IDLE_MS / 1000} s`));
         sendBody(outgoing, body.bytes, { stalled: () => this.#clock.after(IDLE_MS, stall) }).then((isWhole) => {
-          if (isWhole) await_(request.deadlineMs ?? view.answerMs, "no answer came after the body's end");
+          if (isWhole) wait(request.deadlineMs ?? view.answerMs, "no answer came after the body's end");
         }, fail);
       });
       outgoing.flushHeaders();
     });
   }
+}
+
+/** Whether any of the body has left. */
+interface Sent {
+  body: boolean;
+}
+
+function outcomeOf(error: unknown): Parameters<ObserveMember>[1] {
+  if (error instanceof MemberDown) return "down";
+  if (error instanceof MemberWrong) return "wrong";
+  return error instanceof MemberDisagrees ? "disagrees" : "left";
 }
 
 /** The other side had closed the connection: the request never came to it. */

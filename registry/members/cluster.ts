@@ -227,6 +227,8 @@ export class Cluster implements Routing {
       case "members":
         throw onlyMembers();
       default:
+        // About no repository: each member has a part of its own.
+        if (route.name === "") return here(apart);
     }
     if (peer.role === "digest" && isByDigest(exchange)) return here(apart);
     if (peer.role !== "owner" || view.list.ownerOf(route.name) !== view.self) throw otherList(view.hash, peer.listHash);

@@ -5,7 +5,11 @@ import type { Exchange } from "../http/exchange.ts";
 import { isMemberError, type MemberError } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { blobPath, manifestPath } from "./paths.ts";
+import { Slots } from "./slots.ts";
 import { others, type View } from "./view.ts";
+
+/** Members asked at once. */
+const AT_ONCE = 8;
 
 /** Whether the request reads what a digest names. */
 export function isByDigest({ route, request: { method } }: Exchange): boolean {
@@ -43,12 +47,16 @@ export async function fromAnybody(
   const signal = AbortSignal.any([context.signal, losers.signal]);
   const failures: MemberError[] = failed === undefined ? [] : [failed];
   const candidates = others(view).filter((id) => id !== asked);
+  const slots = new Slots(AT_ONCE);
   const probe = async (id: string): Promise<string> => {
+    const free = await slots.take(signal);
     try {
       const request = { method: "HEAD", path, role: "digest", account: account.name, signal } as const;
       if ((await forwarding.client.ask(id, request)).status === 200) return id;
     } catch (error) {
       if (isMemberError(error)) failures.push(error);
+    } finally {
+      free();
     }
     throw new Error("not there");
   };

@@ -125,7 +125,7 @@ describe("a member that is none", () => {
   before(async () => {
     fake = await fakeMember(hosts.c);
     scope.defer(fake.close);
-    world = await startWorld(scope, { urls: { c: fake.url }, cluster: { answerSeconds: 1 } });
+    world = await startWorld(scope, { urls: { c: fake.url }, running: ["a", "b"], cluster: { answerSeconds: 1 } });
     await world.members.a.client.pushBlob(ofA, content);
   });
   after(scope.close);

@@ -1,9 +1,11 @@
 /** One repository on its way from its previous owner: each moment of it, with the other side in the test's hands. */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { RequestListener } from "node:http";
 import { PassThrough } from "node:stream";
 import { after, before, beforeEach, describe, it } from "node:test";
+import { signUpload } from "../../registry/http/upload-state.ts";
 import { memberList } from "../../registry/members/owners.ts";
 import { type Role, signRequest } from "../../registry/members/peers.ts";
 import { hashOf } from "../../registry/members/view.ts";
@@ -82,6 +84,15 @@ class Held {
       return json(200, {});
     }
     if (what === "contents") return json(200, { items: this.isPurged ? [] : this.#contents(kind) });
+    const digest = url.searchParams.get("digest");
+    if (request.method === "PUT" && digest !== null) {
+      response.writeContinue();
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk as Buffer);
+      this.blobs.set(digest, bytesContent(Buffer.concat([Buffer.from("begun there, "), ...chunks])));
+      const headers = { "Docker-Content-Digest": digest, Location: `/v2/${this.name}/blobs/${digest}` };
+      return response.writeHead(201, { "Outrigger-Member": "c", "Content-Length": 0, ...headers }).end();
+    }
     if (this.isPurged || !url.pathname.includes(this.name)) return json(404, { errors: [] });
     if (what === "list") return json(200, { name: this.name, tags: [...this.tags.keys()].sort() });
     const manifest = this.tags.get(what) ?? this.manifests.get(what);
@@ -214,6 +225,22 @@ describe("the new owner", () => {
     await moved();
     for (const blob of second.blobs) await a.client.pullBlob(held.name, blob);
     assert.deepEqual(await a.client.tags(held.name), ["v1", "v2"]);
+  });
+
+  it("lets an upload that began there end there, and has its blob then", async () => {
+    held.add("v1", imageOf("beside it"));
+    const open = held.hold("layers");
+    await change();
+    const late = bytesContent(Buffer.from("begun there, ended here"));
+    const session = { id: randomUUID(), repository: held.name, storeId: randomUUID(), offsetBytes: 13 };
+    const state = signUpload(Buffer.alloc(32, "c"), { ...session, algorithm: "sha256", startedMs: Date.now() });
+    const path = `/v2/${held.name}/blobs/uploads/${session.id}?_state=${state}&digest=${late.digest}`;
+    await a.client.expect(201, "PUT", path, { body: Buffer.from("ended here") });
+    held.blobs.delete(late.digest);
+    await a.client.pullBlob(held.name, late);
+    open();
+    await moved();
+    await a.client.pullBlob(held.name, late);
   });
 
   it("takes no push and answers nothing before the previous one has given its repositories up", async () => {

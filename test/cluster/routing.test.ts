@@ -91,6 +91,24 @@ describe("a cluster of three", () => {
     assert.equal(head.headers["content-length"], "0");
   });
 
+  it("what the owner refuses at once is refused at once: the rest of the body is nobody's", async () => {
+    const { client } = world.members.a;
+    const headers = { "content-type": mediaTypes.ociManifest };
+    const large = await client.request("PUT", `/v2/${ofB}/manifests/large`, { headers, body: Buffer.alloc(6_000_000) });
+    assert.deepEqual([large.status, errorCodes(large)], [413, ["MANIFEST_INVALID"]]);
+    const location = locationOf(await client.expect(202, "POST", `/v2/${ofB}/blobs/uploads/`));
+    const elsewhere = await client.request("PATCH", location, {
+      headers: { "content-range": "10-3000009" },
+      body: Buffer.alloc(3_000_000),
+    });
+    assert.deepEqual([elsewhere.status, errorCodes(elsewhere)], [416, ["RANGE_INVALID"]]);
+    assert.match(locationOf(elsewhere), new RegExp(`^/v2/${ofB}/blobs/uploads/`));
+    const other = bytesContent(Buffer.from("other bytes"));
+    const wrong = await client.request("PUT", withDigest(location, other.digest), { body: Buffer.alloc(3_000_000) });
+    assert.deepEqual([wrong.status, errorCodes(wrong)], [400, ["DIGEST_INVALID"]]);
+    await client.expect(200, "GET", "/v2/");
+  });
+
   it("ranges, conditions and errors come through as the owner has them", async () => {
     const content = seededContent("ranges", 500_000);
     await world.members.b.client.pushBlob(ofB, content);

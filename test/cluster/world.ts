@@ -50,6 +50,8 @@ export interface WorldOptions {
   /** Addresses of members that are no processes of this world. */
   readonly urls?: Readonly<Partial<Record<MemberId, string>>>;
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Which members are processes. Default: all. */
+  readonly running?: readonly MemberId[];
 }
 
 /** One member alone, of a cluster whose others are no processes. */
@@ -59,7 +61,7 @@ export async function startMember(scope: Scope, id: MemberId, options: WorldOpti
 
 /** All three members run, also those that are not yet in the list: they are then a cluster of one. */
 export async function startWorld(scope: Scope, options: WorldOptions = {}): Promise<World> {
-  return startSome(scope, options, ids);
+  return startSome(scope, options, options.running ?? ids);
 }
 
 async function startSome(scope: Scope, options: WorldOptions, running: readonly MemberId[]): Promise<World> {

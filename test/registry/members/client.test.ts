@@ -195,6 +195,19 @@ test("a body is sent only once the member asks for it: what is refused at once c
   assert.equal(Buffer.concat(received).toString(), "bytes");
 });
 
+test("what asks for a body and then disagrees is not asked again: the body is gone", async (t) => {
+  const { member, client } = await world(t);
+  member.answer = async (request, response) => {
+    response.writeContinue();
+    request.resume().on("end", () => say("b", 421, { errors: [{ message: "another list" }] })(request, response));
+  };
+  const body = bodyFrom(Buffer.from("bytes"));
+  await assert.rejects(client.ask("b", ask({ method: "PUT", body })), (error) => {
+    assert.ok(error instanceof MemberWrong, String(error));
+    return /only after the request's body/.test(error.message);
+  });
+});
+
 test("a body's own error is what the asker gets, and the member sees it end early", async (t) => {
   const { member, client } = await world(t);
   const ended = new Promise<void>((resolve) => {
