@@ -1,5 +1,6 @@
 /** One document's circumstances: who asks, of what, and how much it may still cost. */
 import { setMaxListeners } from "node:events";
+import { setImmediate } from "node:timers/promises";
 import type { Account } from "../auth/contract.ts";
 import type { RequestContext } from "../repository/contract.ts";
 import type { SearchSource, SearchView } from "./contract.ts";
@@ -36,6 +37,8 @@ export const MAX_COST = 1_000_000;
 /** Records that one document may look through, beside those it shows. */
 const MAX_LOOKED_THROUGH = 20_000;
 
+/** Items of one part of an answer: what is made of them without a pause. */
+export const PART_ITEMS = 200;
 const MAX_LISTENERS = 1_000;
 
 const NOTHING: Preferred = { starred: new Set(), bookmarked: new Set() };
@@ -48,6 +51,7 @@ export class Asking {
   readonly #memory: RecordMemory;
   #view: Promise<SearchView> | undefined;
   #preferred: Promise<Preferred> | undefined;
+  #turns: Promise<void> | undefined;
   readonly #reading = new Map<string, Promise<Records>>();
   #cost = 0;
   #lookedThrough = 0;
@@ -99,6 +103,13 @@ export class Asking {
       }
     }
     return found;
+  }
+
+  /** Large answers are made part by part, with other requests between: each part waits for its turn. */
+  turn(): Promise<void> {
+    const before = this.#turns;
+    this.#turns = before === undefined ? setImmediate() : before.then(() => setImmediate());
+    return this.#turns;
   }
 
   /** Before an answer of so many items is made. @throws QueryError */

@@ -1,6 +1,6 @@
 /** An image as answers show it: type ImageSummary, ManifestSummary and what they hold. Methods are fields of the schema. */
 import { createdOf, type Told, toldBy } from "./annotations.ts";
-import type { Asking } from "./asking.ts";
+import { type Asking, PART_ITEMS } from "./asking.ts";
 import { Details } from "./details.ts";
 import type { ImageFacts, ManifestFacts } from "./facts.ts";
 import { showArch } from "./filter.ts";
@@ -28,9 +28,32 @@ export function imageDetails(asking: Asking, images: readonly ImageFacts[]): Det
   });
 }
 
-export function imageSummaries(asking: Asking, images: readonly ImageFacts[]): ImageSummary[] {
-  const details = imageDetails(asking, images);
-  return images.map((image) => new ImageSummary(asking, details, image));
+export function imageSummaries(
+  asking: Asking,
+  images: readonly ImageFacts[],
+  isDeletable?: boolean,
+): Shown<ImageSummary>[] {
+  return inParts(asking, images, (part) => {
+    const details = imageDetails(asking, part);
+    return part.map((image) => new ImageSummary(asking, details, image, isDeletable));
+  });
+}
+
+/** An item of a list; of a long one, in its turn. */
+export type Shown<Item> = Item | Promise<Item>;
+
+export function inParts<Item, Summary>(
+  asking: Asking,
+  items: readonly Item[],
+  show: (part: readonly Item[]) => readonly Summary[],
+): Shown<Summary>[] {
+  const shown: Shown<Summary>[] = [];
+  for (let at = 0; at < items.length; at += PART_ITEMS) {
+    const part = show(items.slice(at, at + PART_ITEMS));
+    const turn = at === 0 ? undefined : asking.turn();
+    for (const each of part) shown.push(turn === undefined ? each : turn.then(() => each));
+  }
+  return shown;
 }
 
 export class ImageSummary {

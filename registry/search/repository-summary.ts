@@ -4,10 +4,14 @@ import type { Asking } from "./asking.ts";
 import { Details, type Records } from "./details.ts";
 import type { RepositoryFacts } from "./facts.ts";
 import { showArch } from "./filter.ts";
-import { ImageSummary, imageDetails, showCount } from "./image-summary.ts";
+import { ImageSummary, imageDetails, inParts, type Shown, showCount } from "./image-summary.ts";
 import { showMs } from "./times.ts";
 
-export function repositorySummaries(asking: Asking, repositories: readonly RepositoryFacts[]): RepositorySummary[] {
+export function repositorySummaries(asking: Asking, all: readonly RepositoryFacts[]): Shown<RepositorySummary>[] {
+  return inParts(asking, all, (part) => summariesOf(asking, part));
+}
+
+function summariesOf(asking: Asking, repositories: readonly RepositoryFacts[]): RepositorySummary[] {
   const images = imageDetails(
     asking,
     repositories.flatMap(({ newest }) => newest ?? []),

@@ -7,7 +7,8 @@ const RFC3339 =
 export function showTime(text: string | undefined): string | undefined {
   const [, moment, fraction = "", zone] = RFC3339.exec(text ?? "") ?? [];
   if (moment === undefined || zone === undefined || moment.startsWith("0001-")) return undefined;
-  if (Number.isNaN(Date.parse(`${moment}Z`))) return undefined;
+  // A day that its month does not have is one of the next.
+  if (!new Date(`${moment}Z`).toISOString().startsWith(moment)) return undefined;
   const digits = fraction.replace(/\.?0+$/, "");
   return `${moment}${digits}${/^[+-]00:00$/.test(zone) ? "Z" : zone}`;
 }

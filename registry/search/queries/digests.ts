@@ -4,7 +4,8 @@ import type { ImageView, RepositoryView } from "../contract.ts";
 import { QueryError } from "../errors.ts";
 import type { Found } from "../facts.ts";
 
-const DIGEST_OR_BEGINNING = /^(?:(sha256|sha512):)?([0-9a-f]{6,128})$/;
+const DIGEST_OR_BEGINNING = /^(?:(sha256|sha512):)?([0-9a-f]{1,128})$/;
+const LEAST_DIGITS = 6;
 /** Repositories that are looked into for one digest. */
 const MAX_HOLDERS = 10_000;
 
@@ -17,6 +18,8 @@ export async function found(asking: Asking, id: string): Promise<Found[]> {
   const [, algorithm = "sha256", digits] = DIGEST_OR_BEGINNING.exec(id.toLowerCase()) ?? [];
   // Nothing has such a digest.
   if (digits === undefined) return [];
+  if (digits.length < LEAST_DIGITS)
+    throw new QueryError(`a digest is searched for by at least ${LEAST_DIGITS} of its digits`);
   const { holders, more } = await asking.parts.holders.of(`${algorithm}:${digits}`, MAX_HOLDERS, asking.context);
   if (more) throw new QueryError(`more than ${MAX_HOLDERS} repositories hold ${id}: search for more of its digits`);
   const digests = new Map<string, Set<string>>();

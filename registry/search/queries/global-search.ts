@@ -4,7 +4,7 @@ import type { RepositoryView, SearchView } from "../contract.ts";
 import { QueryError } from "../errors.ts";
 import { type Found, newestTag, readable, type Scope } from "../facts.ts";
 import { type Filter, type FilterInput, filterOf, platformsFit, tooLong } from "../filter.ts";
-import type { ImageSummary } from "../image-summary.ts";
+import type { ImageSummary, Shown } from "../image-summary.ts";
 import { type Page, type PageInfo, type PageInput, pageOf } from "../page.ts";
 import { rankOf } from "../rank.ts";
 import type { RepositorySummary } from "../repository-summary.ts";
@@ -21,9 +21,9 @@ export interface GlobalSearchArgs {
 
 export interface GlobalSearchResult {
   readonly Page: PageInfo;
-  readonly Images: readonly ImageSummary[];
+  readonly Images: readonly Shown<ImageSummary>[];
   /** Null where images were searched for. */
-  readonly Repos: readonly RepositorySummary[] | null;
+  readonly Repos: readonly Shown<RepositorySummary>[] | null;
   readonly Layers: readonly never[];
 }
 

@@ -9,6 +9,7 @@ import {
   type ImageSummary,
   imageDetails,
   imageSummaries,
+  type Shown,
   ImageSummary as Summary,
   showReferrers,
 } from "../image-summary.ts";
@@ -18,7 +19,7 @@ import { found as foundByDigest } from "./digests.ts";
 
 export interface Images {
   readonly Page: PageInfo;
-  readonly Results: readonly ImageSummary[];
+  readonly Results: readonly Shown<ImageSummary>[];
 }
 
 /** zot's sentences. */

@@ -3,7 +3,7 @@ import type { Asking } from "../asking.ts";
 import type { RepositoryOrder, RepositoryView, SearchView } from "../contract.ts";
 import { QueryError } from "../errors.ts";
 import { imageFacts, readable, repositoryFacts } from "../facts.ts";
-import { ImageSummary, imageDetails } from "../image-summary.ts";
+import { type ImageSummary, imageSummaries, type Shown } from "../image-summary.ts";
 import { countOn, infoOf, type Order, type Page, type PageInfo, type PageInput, pageOf } from "../page.ts";
 import type { Preferred } from "../preferences.ts";
 import { type RepositorySummary, repositorySummaries } from "../repository-summary.ts";
@@ -12,7 +12,7 @@ import { imagesOf, NO_REPOSITORY } from "./images.ts";
 
 export interface Repositories {
   readonly Page: PageInfo;
-  readonly Results: readonly RepositorySummary[];
+  readonly Results: readonly Shown<RepositorySummary>[];
 }
 
 interface PageArgs {
@@ -107,16 +107,18 @@ export async function expandedRepository(
   args: { readonly repo: string },
   asking: Asking,
   values: number,
-): Promise<{ readonly Images: readonly ImageSummary[]; readonly Summary: RepositorySummary | undefined }> {
+): Promise<{
+  readonly Images: readonly Shown<ImageSummary>[];
+  readonly Summary: Shown<RepositorySummary> | undefined;
+}> {
   const repository = readable(await asking.view(), asking.scope, args.repo);
   if (repository === undefined) throw new QueryError(NO_REPOSITORY);
   asking.charge(repository.tagCount, values);
   const images = [...imagesOf(repository)].flatMap((found) => imageFacts(found) ?? []);
   images.sort((a, b) => b.createdMs - a.createdMs || (a.tag < b.tag ? -1 : 1));
-  const details = imageDetails(asking, images);
   const isDeletable = asking.asker.mayDelete(args.repo);
   return {
-    Images: images.map((image) => new ImageSummary(asking, details, image, isDeletable)),
+    Images: imageSummaries(asking, images, isDeletable),
     Summary: repositorySummaries(asking, [repositoryFacts(repository, 0)])[0],
   };
 }

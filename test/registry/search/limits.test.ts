@@ -135,6 +135,21 @@ describe("an answer that would be too large", () => {
     });
   });
 
+  it("and is not, is made part by part: other work has its turn between", async () => {
+    const { ask } = large();
+    let turns = 0;
+    let isDone = false;
+    const count = () => {
+      turns += 1;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    const { data } = await ask('{ImageList(repo:"" requestedPage:{limit:4000}){Results{Tag Size}}}');
+    isDone = true;
+    assert.equal((data?.["ImageList"] as { readonly Results: unknown[] } | undefined)?.Results.length, 4000);
+    assert.ok(turns >= 15, `${turns} turns of others while 20 parts were made`);
+  });
+
   it("is refused by the number of its values, over all queries of a document", async () => {
     const { ask } = large();
     const fields = Array.from({ length: 40 }, (_, n) => `f${n}:Tag`).join(" ");

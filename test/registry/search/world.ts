@@ -75,7 +75,13 @@ export interface Searching {
   readonly source: FakeSource;
   readonly preferences: FakePreferences;
   readonly search: Search;
-  ask(query: string, variables?: Record<string, unknown>, asker?: Asker): Promise<GraphQlAnswer & { status: number }>;
+  ask(query: string, variables?: Record<string, unknown>, asker?: Asker): Promise<Asked>;
+}
+
+export interface Asked extends Pick<GraphQlAnswer, "errors"> {
+  readonly status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: any answer
+  readonly data: any;
 }
 
 export function searching(source = worldSource(), scanner?: Scanner): Searching {
