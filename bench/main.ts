@@ -2,6 +2,7 @@
  * `npm run bench [-- --quick] [-- --only small,catalog,large,memory,paths] [-- --write]`: this registry and distribution
  * v3.1.2 over the filesystem, in one run on one machine, as ratios. `--write` puts the table into docs/reference/bench.md.
  * `npm run bench -- drivers`: each driver beside its vendor's SDK, see drivers/main.ts.
+ * `npm run bench -- cluster`: three registries as one beside one, and pages of a search, see cluster.ts.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -9,6 +10,7 @@ import { cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { benchCluster } from "./cluster.ts";
 import { benchDrivers } from "./drivers/main.ts";
 import { driverPaths } from "./paths.ts";
 import { type OutriggerMode, startDistribution, startOutrigger, type Target } from "./targets.ts";
@@ -23,6 +25,11 @@ interface Row {
   readonly values: Map<string, number>;
   /** Ratio to reach, by target's name. */
   readonly goals?: (target: string) => string;
+}
+
+if (process.argv[2] === "cluster") {
+  await benchCluster(process.argv.slice(3));
+  process.exit();
 }
 
 if (process.argv[2] === "drivers") {

@@ -46,8 +46,15 @@ export async function startDistribution(binary: string, folder: string): Promise
   return await target("distribution", port, [registry], folder);
 }
 
-/** A filesystem driver and a registry, each a process of compiled JavaScript. */
-export async function startOutrigger(mode: OutriggerMode, folder: string): Promise<Target> {
+/**
+ * A filesystem driver and a registry, each a process of compiled JavaScript.
+ * @param more of the registry's configuration
+ */
+export async function startOutrigger(
+  mode: OutriggerMode,
+  folder: string,
+  more: { readonly port?: number; readonly config?: object } = {},
+): Promise<Target> {
   const root = join(folder, "data");
   mkdirSync(root, { recursive: true });
   const address = `unix://${join(folder, "driver.sock")}`;
@@ -55,7 +62,7 @@ export async function startOutrigger(mode: OutriggerMode, folder: string): Promi
   execFileSync(process.execPath, [...driverArguments, "--init"], { stdio: ["ignore", "ignore", "inherit"] });
   // As `outrigger up` and the image set it.
   const driver = launch("driver", process.execPath, driverArguments, { UV_THREADPOOL_SIZE: "16" });
-  const port = await freePort();
+  const port = more.port ?? (await freePort());
   const config = join(folder, "config.yaml");
   writeFileSync(
     config,
@@ -65,6 +72,7 @@ export async function startOutrigger(mode: OutriggerMode, folder: string): Promi
       cores: mode.cores,
       auth: { anonymous: "push" },
       log: { level: "warn" },
+      ...more.config,
     }),
   );
   const registry = launch("registry", process.execPath, [cli, "registry", "--config", config]);
@@ -135,7 +143,7 @@ function peakMiB(pid: number | undefined): number {
   return Math.round(Number(line?.[1] ?? Number.NaN) / 1024);
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);

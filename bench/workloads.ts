@@ -96,7 +96,7 @@ async function rateOver(
 }
 
 /** One request, over and over, on `width` connections: requests per second. Half a second of it is warm-up. */
-async function repeat(port: number, width: number, seconds: number, ask: HttpAsk): Promise<number> {
+export async function repeat(port: number, width: number, seconds: number, ask: HttpAsk): Promise<number> {
   const head = encodeHead(ask);
   const isHead = ask.method === "HEAD";
   const once = async (connection: HttpConnection) => {

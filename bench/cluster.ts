@@ -1,0 +1,218 @@
+/**
+ * `npm run bench -- cluster [--quick] [--write]`: what it costs that three registries answer as one (a catalog page, a
+ * manifest and a large blob through a member that does not own them), and a page of a search over 1,000, 10,000 and
+ * 100,000 repositories. Ratios of one run; `--write` puts the tables into docs/reference/bench-cluster.md.
+ */
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { HttpConnection } from "./http-client.ts";
+import { largeBlob, makeImage } from "./images.ts";
+import { freePort, startOutrigger, type Target } from "./targets.ts";
+import { catalogPages, expectStatus, fillCatalog, pushBlob, pushImage, repeat } from "./workloads.ts";
+
+const mode = { cores: "one", localFile: true } as const;
+const IDS = ["a", "b", "c"] as const;
+
+/** Each with its own driver; any of them answers for all. */
+async function startCluster(folder: string): Promise<Target[]> {
+  mkdirSync(folder, { recursive: true });
+  const keyFile = join(folder, "peers.key");
+  writeFileSync(keyFile, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600 });
+  const ports = await Promise.all(IDS.map(() => freePort()));
+  const members = Object.fromEntries(IDS.map((id, index) => [id, { url: `http://127.0.0.1:${ports[index]}` }]));
+  const started: Target[] = [];
+  try {
+    // One after the other: none waits for the others to serve.
+    for (const [index, self] of IDS.entries()) {
+      const port = ports[index] ?? 0;
+      const cluster = { self, members, peers: { keyFile }, partial: "allow" };
+      started.push(await startOutrigger(mode, join(folder, self), { port, config: { cluster } }));
+    }
+    return started;
+  } catch (error) {
+    for (const member of started) await member.stop();
+    throw error;
+  }
+}
+
+interface Compared {
+  readonly what: string;
+  readonly unit: string;
+  readonly base: number;
+  readonly ours: number;
+  /** Of `ours` to `base`. */
+  readonly goal: string;
+}
+
+/** A catalog page of three members beside that of one registry with as many repositories. */
+async function catalog(folder: string, count: number, seconds: number): Promise<Compared> {
+  const one = await startOutrigger(mode, join(folder, "one"));
+  let base: number;
+  try {
+    await fillCatalog(one.port, count);
+    base = await catalogPages(one.port, count, seconds);
+  } finally {
+    await one.stop();
+  }
+  const members = await startCluster(join(folder, "three"));
+  try {
+    const port = members[0]?.port ?? 0;
+    await fillCatalog(port, count);
+    const ours = await catalogPages(port, count, seconds);
+    return { what: `catalog page of 100 in ${count}, three members beside one`, unit: "/s", base, ours, goal: "≥ 0.4" };
+  } finally {
+    for (const member of members) await member.stop();
+  }
+}
+
+/** The same request at the owner and at another member. */
+async function routing(folder: string, largeBytes: number, seconds: number): Promise<Compared[]> {
+  const members = await startCluster(folder);
+  try {
+    const image = makeImage(1, 1024);
+    const any = members[0]?.port ?? 0;
+    const one = await HttpConnection.open(any);
+    await pushImage(one, "bench/routed", "t", image);
+    const blob = largeBlob(largeBytes, 7);
+    await pushBlob(one, "bench/routed", blob);
+    one.close();
+    const manifest = { path: "/v2/bench/routed/manifests/t", headers: { Accept: image.mediaType } };
+    const rates: number[] = [];
+    const pulls: number[] = [];
+    for (const { port } of members) {
+      rates.push(await repeat(port, 16, seconds, { method: "GET", ...manifest }));
+      pulls.push(await pullRate(port, `/v2/bench/routed/blobs/${blob.digest}`, largeBytes));
+    }
+    // The owner answers from its own store: it is the quickest of the three by far.
+    const [ownRate = 0, ...wrongRates] = rates.sort((x, y) => y - x);
+    const [ownPull = 0, ...wrongPulls] = pulls.sort((x, y) => y - x);
+    const size = `${largeBytes / 2 ** 20} MiB`;
+    return [
+      {
+        what: "manifest GET through the wrong member, beside the owner",
+        unit: "/s",
+        base: ownRate,
+        ours: mean(wrongRates),
+        goal: "≥ 0.63",
+      },
+      {
+        what: `blob of ${size} through the wrong member, beside the owner`,
+        unit: "MiB/s",
+        base: ownPull,
+        ours: mean(wrongPulls),
+        goal: "≥ 0.6",
+      },
+    ];
+  } finally {
+    for (const member of members) await member.stop();
+  }
+}
+
+/** MiB a second, the best of three. */
+async function pullRate(port: number, path: string, bytes: number): Promise<number> {
+  let best = 0;
+  for (let turn = 0; turn < 3; turn++) {
+    const connection = await HttpConnection.open(port);
+    const begun = performance.now();
+    const got = expectStatus(await connection.ask({ method: "GET", path }), 200, "GET blob");
+    if (got.bodyBytes !== bytes) throw new Error(`GET blob: ${got.bodyBytes} of ${bytes} bytes`);
+    best = Math.max(best, bytes / 2 ** 20 / ((performance.now() - begun) / 1000));
+    connection.close();
+  }
+  return best;
+}
+
+const pages = {
+  "offset 0": page("RepoListWithNewestImage(requestedPage:{limit:50,offset:0,sortBy:UPDATE_TIME})"),
+  "offset 900": page("RepoListWithNewestImage(requestedPage:{limit:50,offset:900,sortBy:UPDATE_TIME})"),
+  "by name, offset 900": page("RepoListWithNewestImage(requestedPage:{limit:50,offset:900,sortBy:ALPHABETIC_ASC})"),
+};
+
+function page(field: string): string {
+  const fields = "Page{TotalCount ItemCount} Results{Name LastUpdated Size Platforms{Os Arch} NewestImage{Tag Digest}}";
+  return `/v2/_zot/ext/search?query=${encodeURIComponent(`{${field}{${fields}}}`)}`;
+}
+
+/** Milliseconds of a page of 50, one asker, by number of repositories. */
+async function searchPages(folder: string, counts: readonly number[], seconds: number): Promise<string> {
+  const figures: Record<string, number>[] = [];
+  for (const count of counts) {
+    const one = await startOutrigger(mode, join(folder, String(count)));
+    try {
+      await fillCatalog(one.port, count);
+      const of: Record<string, number> = {};
+      for (const [name, path] of Object.entries(pages))
+        of[name] = 1000 / (await repeat(one.port, 1, seconds, { method: "GET", path }));
+      of["memory"] = one.peaks()["registry"] ?? 0;
+      figures.push(of);
+    } finally {
+      await one.stop();
+    }
+  }
+  const [first = {}] = figures;
+  const lines = Object.keys(pages).map((name) => {
+    const base = first[name] ?? 0;
+    const cells = figures.map((of) => `${(of[name] ?? 0).toFixed(2)} ms (${((of[name] ?? 0) / base).toFixed(2)}×)`);
+    return `| page of 50, ${name} | ${cells.join(" | ")} |`;
+  });
+  return [
+    `| repositories | ${counts.map((count) => count.toLocaleString("en-US")).join(" | ")} |`,
+    `| --- | ${counts.map(() => "---:").join(" | ")} |`,
+    ...lines,
+    `| peak memory of the registry | ${figures.map((of) => `${of["memory"]} MiB`).join(" | ")} |`,
+  ].join("\n");
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function table(rows: readonly Compared[]): string {
+  return [
+    "| | alone, or at the owner | in the cluster | ratio | goal |",
+    "| --- | ---: | ---: | ---: | ---: |",
+    ...rows.map(
+      ({ what, unit, base, ours, goal }) =>
+        `| ${what} | ${base.toFixed(0)} ${unit} | ${ours.toFixed(0)} ${unit} | ${(ours / base).toFixed(2)} | ${goal} |`,
+    ),
+  ].join("\n");
+}
+
+export async function benchCluster(args: readonly string[]): Promise<void> {
+  const { values: options } = parseArgs({
+    args: [...args],
+    options: { quick: { type: "boolean", default: false }, write: { type: "boolean", default: false } },
+  });
+  const seconds = options.quick ? 1 : 5;
+  const counts = options.quick ? [1000, 3000] : [1000, 10_000, 100_000];
+  const folder = mkdtempSync(join(tmpdir(), "outrigger-bench-"));
+  try {
+    execFileSync("npm", ["run", "-s", "build"], { stdio: ["ignore", "inherit", "inherit"] });
+    const rows = [
+      await catalog(join(folder, "catalog"), options.quick ? 1000 : 10_000, seconds),
+      ...(await routing(join(folder, "routing"), (options.quick ? 256 : 1024) * 2 ** 20, seconds)),
+    ];
+    const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
+    const report = [
+      `Measured ${new Date().toISOString().slice(0, 10)} on ${machine}, with \`cores: one\` and LOCAL_FILE. All members share the machine, so a request that goes through two of them has half the processor for each.`,
+      table(rows),
+      "A page of a search, one asker, and its ratio to the smallest:",
+      await searchPages(join(folder, "pages"), counts, seconds),
+    ].join("\n\n");
+    process.stdout.write(`${report}\n`);
+    if (options.write) {
+      const path = fileURLToPath(new URL("../docs/reference/bench-cluster.md", import.meta.url));
+      writeFileSync(
+        path,
+        `# Figures of a cluster and of the search\n\nWritten by \`npm run bench -- cluster --write\`. The machine is small and noisy: read the ratios, not the rates.\n\n${report}\n`,
+      );
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
