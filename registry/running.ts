@@ -155,7 +155,7 @@ export async function startWith(
       redirect: redirectOf(config, (name) => pairs.storesOf(name)),
     }),
     aside: withPage(
-      () => config.page,
+      () => config.http.page,
       openFront({
         clock,
         log,
@@ -262,7 +262,8 @@ export async function startWith(
       const ignored: string[] = fixedKeys.filter(differs);
       if (!isDeepStrictEqual(prefixesOf(before), prefixesOf(next))) ignored.push("stores.prefixes");
       changed.push(...liveKeys.filter(differs));
-      config = { ...next, http: { ...before.http, tls: tls ? next.http.tls : undefined }, cores: before.cores };
+      const http = { ...before.http, tls: tls ? next.http.tls : undefined, page: next.http.page };
+      config = { ...next, http, cores: before.cores };
       if (ignored.includes("stores.prefixes")) {
         // What a prefix that is still served has now; those that came or went wait for the restart.
         const now = new Map(next.stores.prefixes.map((section) => [normalPrefix(section.prefix), section]));
@@ -336,7 +337,7 @@ const liveKeys = [
   "http.tls",
   "cluster",
   "scanner",
-  "page",
+  "http.page",
 ] as const;
 /** Settings that a reload cannot change. */
 const fixedKeys = ["http.listen", "http.secretFile", "http.metrics", "cores", "uploadBudgetMiB", "reload"] as const;

@@ -138,6 +138,12 @@ export const configSchema = z.strictObject({
         })
         .optional()
         .describe("Serve HTTPS (TLS 1.2 and newer). Files are read again when they change."),
+      page: z
+        .boolean()
+        .default(true)
+        .describe(
+          "Serve a page for browsers at `/`: repositories, images, members and their stores (docs/guides/page.md).",
+        ),
       metrics: z
         .strictObject({
           enabled: z.boolean().default(true).describe("Serve Prometheus metrics at /metrics."),
@@ -203,10 +209,6 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   readOnly: z.boolean().default(false).describe("Refuse every change, whoever asks."),
-  page: z
-    .boolean()
-    .default(true)
-    .describe("Serve a page for people at `/`: repositories, images, members and their stores (docs/guides/page.md)."),
   redirect: z
     .enum(["never", "always", "large"])
     .default("never")
