@@ -3,7 +3,7 @@ import { RegistryError } from "../errors.ts";
 import { isName } from "../repository/names.ts";
 import type { GraphQlAnswer } from "../search/answer.ts";
 import type { Asker } from "../search/asking.ts";
-import type { GraphQlRequest } from "../search/document.ts";
+import { type PeerRequest, readExtensions } from "../search/fan-out/contract.ts";
 import type { Preference } from "../search/preferences.ts";
 import type { SearchService } from "../search/service.ts";
 import { readWhole } from "./body.ts";
@@ -13,11 +13,14 @@ import { shorten } from "./names.ts";
 /** Document and variables together. */
 const MAX_BODY_BYTES = 256 * 1024;
 
-/** GET with query, variables and operationName in the URL, or POST with them as JSON (graphql-over-http). */
-export async function answerSearch(exchange: Exchange): Promise<void> {
+/**
+ * GET with query, variables and operationName in the URL, or POST with them as JSON (graphql-over-http).
+ * @param byPeer another member asks: it is answered from here alone, and may add what only members may
+ */
+export async function answerSearch(exchange: Exchange, byPeer = false): Promise<void> {
   const { shared, account, context } = exchange;
   const search = serviceOf(exchange);
-  const asked = exchange.request.method === "POST" ? await fromBody(exchange) : fromQuery(exchange.query);
+  const asked = exchange.request.method === "POST" ? await fromBody(exchange, byPeer) : fromQuery(exchange.query);
   if ("problem" in asked) {
     const refusal: GraphQlAnswer = { errors: [{ message: asked.problem }], data: null };
     return answerJson(exchange, 400, refusal);
@@ -28,11 +31,11 @@ export async function answerSearch(exchange: Exchange): Promise<void> {
     mayDelete: (name) => !shared.readOnly && account.mayWrite(name),
     context,
   };
-  const { status, answer: answered } = await search.answer(asked, asker);
+  const { status, answer: answered } = await (byPeer ? search.answerPeer(asked, asker) : search.answer(asked, asker));
   answerJson(exchange, status, answered);
 }
 
-type Asked = GraphQlRequest | { readonly problem: string };
+type Asked = PeerRequest | { readonly problem: string };
 
 function fromQuery(query: URLSearchParams): Asked {
   const variables = query.get("variables");
@@ -47,7 +50,7 @@ function fromQuery(query: URLSearchParams): Asked {
   }
 }
 
-async function fromBody(exchange: Exchange): Promise<Asked> {
+async function fromBody(exchange: Exchange, byPeer: boolean): Promise<Asked> {
   const { request, response, shared, ended } = exchange;
   const { clock, bodyLimits: limits, traffic } = shared;
   let text: string;
@@ -63,7 +66,10 @@ async function fromBody(exchange: Exchange): Promise<Asked> {
     });
   }
   try {
-    return requestOf(JSON.parse(text));
+    const value: unknown = JSON.parse(text);
+    const asked = requestOf(value);
+    if (!byPeer || "problem" in asked || !isObject(value)) return asked;
+    return { ...asked, extensions: readExtensions(value["extensions"]) };
   } catch (error) {
     return {
       problem: `json request body could not be decoded: ${(error as Error).message} body:${text.slice(0, 200)}`,

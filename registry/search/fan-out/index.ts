@@ -57,7 +57,11 @@ export function createFanOut(parts: FanOutParts): FanOut {
 
   async function ask(member: string, request: PeerRequest, asker: Asker): Promise<Outcome> {
     try {
-      if (member !== parts.self) return { member, answer: await parts.askMember(member, request, asker.context) };
+      if (member !== parts.self) {
+        const { requestId, signal } = asker.context;
+        const context = { requestId, signal, account: asker.account.name };
+        return { member, answer: await parts.askMember(member, request, context) };
+      }
       const { answer } = await search.answer(request, { ...asker, layers: request.extensions?.layers });
       return { member, answer };
     } catch (error) {
