@@ -40,6 +40,8 @@ export interface Traffic {
 }
 
 export interface Exchange {
+  /** Another member of the cluster asks. */
+  readonly byPeer?: true;
   readonly shared: Shared;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;

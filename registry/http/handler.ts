@@ -268,7 +268,7 @@ function dispatch(exchange: Exchange): Promise<void> {
     case "catalog":
       return listRepositories(exchange);
     case "search":
-      return answerSearch(exchange);
+      return answerSearch(exchange, exchange.byPeer);
     case "discover":
       return discover(exchange);
     case "preferences":

@@ -5,7 +5,7 @@ import type { RequestContext } from "../repository/contract.ts";
 import { isName } from "../repository/names.ts";
 import type { GraphQlAnswer } from "../search/answer.ts";
 import type { Asker } from "../search/asking.ts";
-import type { GraphQlRequest } from "../search/document.ts";
+import { type PeerRequest, readExtensions } from "../search/fan-out/contract.ts";
 import type { Preference } from "../search/preferences.ts";
 import type { SearchService } from "../search/service.ts";
 import { readWhole } from "./body.ts";
@@ -15,16 +15,20 @@ import { shorten } from "./names.ts";
 /** Document and variables together. */
 const MAX_BODY_BYTES = 256 * 1024;
 
-/** GET with query, variables and operationName in the URL, or POST with them as JSON (graphql-over-http). */
-export async function answerSearch(exchange: Exchange): Promise<void> {
+/**
+ * GET with query, variables and operationName in the URL, or POST with them as JSON (graphql-over-http).
+ * @param byPeer another member asks: it is answered from here alone, and may add what only members may
+ */
+export async function answerSearch(exchange: Exchange, byPeer = false): Promise<void> {
   const { shared, account, context } = exchange;
   const search = serviceOf(exchange);
-  const asked = exchange.request.method === "POST" ? await fromBody(exchange) : fromQuery(exchange.query);
+  const asked = exchange.request.method === "POST" ? await fromBody(exchange, byPeer) : fromQuery(exchange.query);
   if ("problem" in asked) {
     const refusal: GraphQlAnswer = { errors: [{ message: asked.problem }], data: null };
     return answerJson(exchange, 400, refusal);
   }
-  const { status, answer: answered } = await search.answer(asked, askerOf(account, shared.readOnly, context));
+  const asker = askerOf(account, shared.readOnly, context);
+  const { status, answer: answered } = await (byPeer ? search.answerPeer(asked, asker) : search.answer(asked, asker));
   answerJson(exchange, status, answered);
 }
 
@@ -37,7 +41,7 @@ export function askerOf(account: Account, readOnly: boolean, context: RequestCon
   };
 }
 
-type Asked = (GraphQlRequest & { readonly extensions?: unknown }) | { readonly problem: string };
+type Asked = PeerRequest | { readonly problem: string };
 
 function fromQuery(query: URLSearchParams): Asked {
   const variables = query.get("variables");
@@ -52,7 +56,7 @@ function fromQuery(query: URLSearchParams): Asked {
   }
 }
 
-async function fromBody(exchange: Exchange): Promise<Asked> {
+async function fromBody(exchange: Exchange, byPeer: boolean): Promise<Asked> {
   const { request, response, shared, ended } = exchange;
   const { clock, bodyLimits: limits, traffic } = shared;
   let text: string;
@@ -68,7 +72,10 @@ async function fromBody(exchange: Exchange): Promise<Asked> {
     });
   }
   try {
-    return requestOf(JSON.parse(text));
+    const value: unknown = JSON.parse(text);
+    const asked = requestOf(value);
+    if (!byPeer || "problem" in asked || !isObject(value)) return asked;
+    return { ...asked, extensions: readExtensions(value["extensions"]) };
   } catch (error) {
     return {
       problem: `json request body could not be decoded: ${(error as Error).message} body:${text.slice(0, 200)}`,
@@ -78,7 +85,7 @@ async function fromBody(exchange: Exchange): Promise<Asked> {
 
 function requestOf(value: unknown): Asked {
   if (!isObject(value)) return { problem: "the request is not a JSON object with a query" };
-  const { query = "", variables, operationName, extensions } = value as Readonly<Record<string, unknown>>;
+  const { query = "", variables, operationName } = value as Readonly<Record<string, unknown>>;
   if (typeof query !== "string") return { problem: "query is not a text" };
   if (operationName != null && typeof operationName !== "string") return { problem: "operationName is not a text" };
   if (variables != null && !isObject(variables)) {
@@ -88,7 +95,6 @@ function requestOf(value: unknown): Asked {
     query,
     ...(isObject(variables) ? { variables } : {}),
     ...(typeof operationName === "string" ? { operationName } : {}),
-    ...(extensions === undefined ? {} : { extensions }),
   };
 }
 

@@ -22,7 +22,7 @@ import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { answerOverview, clusterOverview } from "./overview.ts";
 import { type Here, Own, OwnRepositories, withRepositories } from "./own.ts";
 import { claimsToBePeer, MEMBER, type Peer, readPeer } from "./peers.ts";
-import { searchForPeer, searchOfAll } from "./search.ts";
+import { searchOfAll } from "./search.ts";
 import { answerAboutSelf, answerStatus } from "./status.ts";
 import { closeUnused, openView, type View } from "./view.ts";
 
@@ -219,7 +219,7 @@ export class Cluster implements Routing {
           }),
         );
       case "search":
-        return here(withSearch(apart, searchForPeer));
+        return here({ ...apart, byPeer: true });
       case "preferences":
         if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self)
           throw otherList(view.list.hash, peer.listHash);

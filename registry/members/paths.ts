@@ -83,8 +83,6 @@ export function listingPath(
   return `${path}?${query}`;
 }
 
-export const searchPath = "/v2/_outrigger/search";
-
 export function preferencesPath(preference: "star" | "bookmark", name: string): string {
   const action = preference === "star" ? "toggleStar" : "toggleBookmark";
   return `/v2/_zot/ext/userprefs?${new URLSearchParams({ action, repo: name })}`;

@@ -2,19 +2,14 @@
 import type { Clock } from "../../proto/clock.ts";
 import type { Account } from "../auth/contract.ts";
 import { RegistryError } from "../errors.ts";
-import type { GraphQlAnswer } from "../search/answer.ts";
-import { type PeerRequest, readExtensions } from "../search/fan-out/contract.ts";
-import { createFanOut } from "../search/fan-out/index.ts";
+import { askOverHttp } from "../search/fan-out/over-http.ts";
 import type { SearchService } from "../search/service.ts";
 import { untilAgreed } from "./agree.ts";
 import type { MemberBody, MemberClient } from "./client.ts";
 import { MemberWrong, nobodys } from "./errors.ts";
-import { preferencesPath, searchPath } from "./paths.ts";
+import { preferencesPath } from "./paths.ts";
 import { parseJson } from "./verify.ts";
 import type { View } from "./view.ts";
-
-/** A page of 10,000 images with all their fields is less. */
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 export interface MemberSearchParts {
   readonly view: () => View;
@@ -26,40 +21,33 @@ export interface MemberSearchParts {
   readonly account: Account;
 }
 
-/** As of all members. Its `search` is this member's own. */
+/** As of all members. */
 export function searchOfAll({ view, client, clock, local, account }: MemberSearchParts): SearchService {
   const { list, self } = view();
-  const ownerOf = (name: string) => list.ownerOf(name) ?? self;
-  const fanOut = createFanOut({
-    search: local.search,
+  const cluster = {
     self,
     members: () => list.ids,
-    ownerOf,
-    async askMember(member, request, context) {
-      const bytes = Buffer.from(JSON.stringify({ ...request, extensions: extensionsOf(request, account) }));
-      const answer = await untilAgreed(clock, context.signal, () =>
+    ownerOf: (name: string) => list.ownerOf(name) ?? self,
+    askMember: askOverHttp((member, { path, body, maxBytes }, context) =>
+      untilAgreed(clock, context.signal, () =>
         client.ask(member, {
           method: "POST",
-          path: searchPath,
+          path,
           role: "itself",
-          account: account.name,
+          account: context.account,
           headers: { "content-type": "application/json", "x-request-id": context.requestId },
-          body: wholeBody(bytes),
-          maxBytes: MAX_ANSWER_BYTES,
+          body: wholeBody(body),
+          maxBytes,
           signal: context.signal,
         }),
-      );
-      const parsed = parseJson(member, answer.body);
-      if (answer.status !== 200 && answer.status !== 422)
-        throw new MemberWrong(member, `answers ${answer.status} when asked to search`);
-      if (typeof parsed !== "object" || parsed === null) throw new MemberWrong(member, "answers what is no search's");
-      // Its shape is the fan-out's to check, against what was asked.
-      return parsed as GraphQlAnswer;
-    },
-  });
+      ),
+    ),
+    // Whether the account may change anything is the same for all repositories today.
+    readOnly: !account.mayWrite("any"),
+  };
   return {
-    search: local.search,
-    answer: (request, asker) => fanOut.answer(request, asker),
+    ...local,
+    answer: (request, asker) => local.answerOfAll(request, asker, cluster),
     async toggle(user, preference, name, context) {
       const owner = list.ownerOf(name);
       if (owner === undefined) throw nobodys(name, list.ids);
@@ -79,34 +67,6 @@ export function searchOfAll({ view, client, clock, local, account }: MemberSearc
       throw refusedBy(owner, answer.status, answer.body);
     },
   };
-}
-
-/** As another member asks it: with what only members may send along. */
-export function searchForPeer(local: SearchService): SearchService {
-  return {
-    ...local,
-    answer(request, asker) {
-      const { layers, readOnly } = extensionsIn(request.extensions) ?? {};
-      return local.answer(request, {
-        ...asker,
-        ...(layers === undefined ? {} : { layers }),
-        ...(readOnly === true ? { mayDelete: () => false } : {}),
-      });
-    },
-  };
-}
-
-function extensionsIn(value: unknown): PeerRequest["extensions"] {
-  try {
-    return readExtensions(value);
-  } catch (error) {
-    throw new RegistryError("UNSUPPORTED", (error as Error).message, { status: 400, cause: error });
-  }
-}
-
-/** Whether the account may change anything is the same for all repositories today. */
-function extensionsOf({ extensions }: PeerRequest, account: Account): PeerRequest["extensions"] {
-  return account.mayWrite("any") ? { ...extensions } : { ...extensions, readOnly: true };
 }
 
 function wholeBody(bytes: Buffer): MemberBody {

@@ -24,7 +24,7 @@ function query<Args, Answer>(resolve: (args: Args, asking: Asking, values: numbe
   return (args: Args, { asking, values }: Resolving): Promise<Answer> => resolve(args, asking, values);
 }
 
-export const rootValue = {
+export const rootValue: Readonly<Record<string, (args: never, resolving: Resolving) => Promise<unknown>>> = {
   CVEListForImage: query(cveListForImage),
   CVEDiffListForImages: query(cveDiffListForImages),
   ImageListForCVE: query(imageListForCve),

@@ -23,7 +23,12 @@ export interface PeerRequest extends GraphQlRequest {
  * @returns what the member answered, not yet checked, whatever its status
  * @throws Error, when it did not; its message goes into the answer
  */
-export type AskMember = (member: string, request: PeerRequest, context: RequestContext) => Promise<GraphQlAnswer>;
+export type AskMember = (member: string, request: PeerRequest, context: PeerContext) => Promise<GraphQlAnswer>;
+
+export interface PeerContext extends RequestContext {
+  /** Name of the account that asks; "": nobody in particular. */
+  readonly account: string;
+}
 
 /** What one member's answer is not taken for; the rest of the answer is. */
 export class MemberFault extends Error {
@@ -37,7 +42,7 @@ const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
 const MAX_LAYERS = 10_000;
 
 /** What a peer sent as `extensions`. @throws Error in one sentence, when it is not that */
-export function readExtensions(value: unknown): PeerRequest["extensions"] {
+export function readExtensions(value: unknown): NonNullable<PeerRequest["extensions"]> {
   if (value === undefined || value === null) return {};
   if (typeof value !== "object") throw new Error("extensions is not a JSON object");
   const { layers, readOnly } = value as { readonly layers?: unknown; readonly readOnly?: unknown };

@@ -18,6 +18,8 @@ export interface FanOutParts {
   readonly ownerOf: OwnerOf;
   /** Never this one. */
   readonly askMember: AskMember;
+  /** Whoever asks may change nothing. */
+  readonly readOnly?: boolean;
 }
 
 export interface FanOut {
@@ -57,7 +59,12 @@ export function createFanOut(parts: FanOutParts): FanOut {
 
   async function ask(member: string, request: PeerRequest, asker: Asker): Promise<Outcome> {
     try {
-      if (member !== parts.self) return { member, answer: await parts.askMember(member, request, asker.context) };
+      if (member !== parts.self) {
+        const { requestId, signal } = asker.context;
+        const context = { requestId, signal, account: asker.account.name };
+        const extensions = { ...request.extensions, ...(parts.readOnly ? ({ readOnly: true } as const) : {}) };
+        return { member, answer: await parts.askMember(member, { ...request, extensions }, context) };
+      }
       const { answer } = await search.answer(request, { ...asker, layers: request.extensions?.layers });
       return { member, answer };
     } catch (error) {

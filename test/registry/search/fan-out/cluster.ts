@@ -50,7 +50,7 @@ export function clusterOf(count: number, fill: Fill, scanner?: Scanner): Cluster
       asked.push({ member, request });
       const honest = async () => {
         const { query, variables, extensions }: PeerRequest = JSON.parse(JSON.stringify(request));
-        const asker = { ...current, layers: readExtensions(extensions)?.layers };
+        const asker = { ...current, layers: readExtensions(extensions).layers };
         const { answer } = await (searches.get(member) as Search).answer({ query, variables }, asker);
         return JSON.parse(JSON.stringify(answer));
       };
