@@ -22,7 +22,7 @@ import { Scope } from "../helpers/processes.ts";
 import { randomOf, seedOf } from "../helpers/random.ts";
 import { tempFolder } from "../helpers/temp.ts";
 
-const ROUNDS = 8;
+const ROUNDS = 4;
 const REPOSITORIES = ["storm/a", "storm/b"];
 
 describe("the index after a storm", () => {

@@ -104,6 +104,22 @@ test("pulls of an image that was deleted since are forgotten, and a new one begi
   await clock.until(core.close());
 });
 
+test("an image that is deleted while its pulls are being added leaves none behind", async () => {
+  const { backend, clock, core, stores, image, pull } = await serve();
+  const { repositories: other } = await startCore({ backend, clock });
+  await pull();
+  let deleted = 0;
+  stores.hooks.after = async ({ method, keys: asked }: FakeCall) => {
+    if (method !== "meta.get" || !asked.includes(keys.pullsKey("app", image))) return;
+    stores.hooks.after = undefined;
+    if (await other.deleteManifest("app", image, context())) deleted += 1;
+  };
+  await clock.advance(FLUSH_MS);
+  assert.equal(deleted, 1);
+  assert.equal(backend.metaText(keys.allPullsPrefix).size, 0);
+  await clock.until(core.close());
+});
+
 test("a registry that takes no pushes writes no pulls either, until it does", async () => {
   let readOnly = true;
   const { clock, core, pull, count } = await serve({ readOnly: () => readOnly });
