@@ -64,8 +64,8 @@ export interface ImageView {
   readonly mediaType: string;
   /** Of the manifest's own bytes. */
   readonly sizeBytes: number;
-  readonly artifactType?: string;
-  readonly subject?: string;
+  readonly artifactType?: string | undefined;
+  readonly subject?: string | undefined;
   /** Unix ms, of the config; for an index the newest of its children; 0: not known. */
   readonly createdMs: number;
   /** Its own, or those of an index's children; each once. */

@@ -59,3 +59,85 @@ export interface ImageRecord {
   readonly pushedMs?: number;
   readonly pushedBy?: string;
 }
+
+/** Since when a tag names its manifest. */
+export interface TagRecord {
+  readonly digest: string;
+  /** Unix ms; absent after a rebuild that could not know it. */
+  readonly taggedMs?: number;
+}
+
+/** Who pushed, and when: what no rebuild can know. */
+export type Pushed = Pick<ImageRecord, "pushedMs" | "pushedBy">;
+
+/** Below the protocol's 256 KiB: fifty of them are one Write. */
+const MAX_RECORD_BYTES = 64 * 1024;
+
+/** The value of an image's key, with parts left out where it would be too large. */
+export function encodeRecord(record: ImageRecord, pushed: Pushed): string {
+  const { pushedMs, pushedBy } = pushed;
+  const added = { ...(pushedMs === undefined ? {} : { pushedMs }), ...(pushedBy === undefined ? {} : { pushedBy }) };
+  const { pushedMs: _, pushedBy: __, ...bare } = record;
+  let left = bare;
+  for (const cut of [undefined, ...CUTS]) {
+    if (cut !== undefined) left = { ...cut(left), cut: true };
+    const text = JSON.stringify({ ...left, ...added });
+    if (Buffer.byteLength(text) <= MAX_RECORD_BYTES) return text;
+  }
+  return JSON.stringify({ mediaType: "", sizeBytes: record.sizeBytes, layers: [], cut: true, ...added });
+}
+
+type Bare = Omit<ImageRecord, "pushedMs" | "pushedBy">;
+
+const CUTS: readonly ((record: Bare) => Bare)[] = [
+  ({ image, ...rest }) => (image === undefined ? rest : { ...rest, image: without(image, "history") }),
+  ({ image, ...rest }) => (image === undefined ? rest : { ...rest, image: without(image, "labels") }),
+  (record) => without(record, "annotations"),
+  (record) => ({ ...record, layers: [] }),
+  // Hardly anybody writes what gets here.
+  (record) => without(record, "image"),
+  (record) => without(record, "manifests"),
+];
+
+function without<Of extends object, Field extends keyof Of>(of: Of, field: Field): Omit<Of, Field> {
+  const { [field]: _, ...rest } = of;
+  return rest;
+}
+
+/** `undefined`: not a record. */
+export function decodeRecord(value: Buffer): ImageRecord | undefined {
+  const record = decoded(value) as ImageRecord | undefined;
+  const isOne = typeof record?.mediaType === "string" && typeof record.sizeBytes === "number";
+  return isOne && Array.isArray(record.layers) ? record : undefined;
+}
+
+export function encodeTagRecord(record: TagRecord): string {
+  return JSON.stringify(record);
+}
+
+/** `undefined`: not a record. */
+export function decodeTagRecord(value: Buffer): TagRecord | undefined {
+  const record = decoded(value) as TagRecord | undefined;
+  return typeof record?.digest === "string" ? record : undefined;
+}
+
+export interface PullsRecord {
+  readonly count: number;
+  /** Unix ms. */
+  readonly lastMs: number;
+}
+
+/** `undefined`: not a record. */
+export function decodePulls(value: Buffer): PullsRecord | undefined {
+  const record = decoded(value) as PullsRecord | undefined;
+  return Number.isSafeInteger(record?.count) && Number.isSafeInteger(record?.lastMs) ? record : undefined;
+}
+
+function decoded(value: Buffer): unknown {
+  try {
+    const json: unknown = JSON.parse(value.toString("utf8"));
+    return typeof json === "object" && json !== null ? json : undefined;
+  } catch {
+    return undefined;
+  }
+}
