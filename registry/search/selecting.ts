@@ -1,4 +1,5 @@
 /** A page out of what was found: never more than its end is kept, whatever is looked at. */
+import type { ImageView } from "./contract.ts";
 import type { Found } from "./facts.ts";
 import { countOn, MAX_ITEMS, type Order, type Page } from "./page.ts";
 
@@ -67,18 +68,32 @@ export function byText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Equals by name, then tag. */
-export function imageOrder(order: Order): (a: Found, b: Found) => number {
-  const byName = (a: Found, b: Found) => byText(a.repository.name, b.repository.name) || byText(a.tag.tag, b.tag.tag);
-  const by = (key: (found: Found) => number) => (a: Found, b: Found) => key(b) - key(a) || byName(a, b);
-  switch (order) {
-    case "ALPHABETIC_DSC":
-      return (a, b) => byName(b, a);
-    case "UPDATE_TIME":
-      return by(({ repository, tag }) => repository.image(tag.digest)?.createdMs ?? 0);
-    case "DOWNLOADS":
-      return by(({ repository, tag }) => repository.image(tag.digest)?.downloads ?? 0);
-    default:
-      return byName;
+/** Equals by name, then tag. What they are ordered by is looked up once of each. @throws QueryError */
+export function selectImages(found: Iterable<Found>, page: Page): Selected<Found> {
+  const keyOf = KEYS[page.order];
+  if (keyOf === undefined) {
+    return selectBy(found, page, page.order === "ALPHABETIC_DSC" ? (a, b) => byName(b, a) : byName);
   }
+  const { items, total } = selectBy(keyed(found, keyOf), page, (a, b) => b.key - a.key || byName(a.image, b.image));
+  return { items: items.map(({ image }) => image), total };
+}
+
+function* keyed(
+  found: Iterable<Found>,
+  keyOf: (image: ImageView) => number,
+): Iterable<{ readonly image: Found; readonly key: number }> {
+  for (const image of found) {
+    const view = image.repository.image(image.tag.digest);
+    yield { image, key: view === undefined ? 0 : keyOf(view) };
+  }
+}
+
+/** Absent: names alone. */
+const KEYS: Partial<Record<Order, (image: ImageView) => number>> = {
+  UPDATE_TIME: ({ createdMs }) => createdMs,
+  DOWNLOADS: ({ downloads }) => downloads,
+};
+
+function byName(a: Found, b: Found): number {
+  return byText(a.repository.name, b.repository.name) || byText(a.tag.tag, b.tag.tag);
 }

@@ -15,7 +15,7 @@ import {
   window,
 } from "../page.ts";
 import type { Cve, Scan, Scannable, Scanner, Severity } from "../scanner.ts";
-import { byText, imageOrder, selectBy } from "../selecting.ts";
+import { byText, selectImages } from "../selecting.ts";
 import { asScanned, cvesOf, summaryOf, type VulnerabilitySummary, worse } from "../vulnerabilities.ts";
 import { imagesWhere } from "./digests.ts";
 import { type Images, imageFits, imagesOf, NO_REFERENCE, NO_REPOSITORY, noImage, showImages } from "./images.ts";
@@ -156,7 +156,7 @@ export async function imageListForCve(args: ImagesArgs, asking: Asking, values: 
   const digests = new Set(await asScanned(scanner.imagesWith(args.id, asking.context)));
   const view = await asking.view();
   const found = holding(view, digests, asking).filter((each) => imageFits(filter, each));
-  return showImages(asking, selectBy(found, page, imageOrder(page.order)), values);
+  return showImages(asking, selectImages(found, page), values);
 }
 
 function holding(view: SearchView, digests: ReadonlySet<string>, asking: Asking): Found[] {
@@ -198,7 +198,7 @@ export async function imageListWithCveFixed(
   }
   const now = (await asking.view()).repository(args.image);
   const found = now === undefined ? [] : fixedIn(now, vulnerable).filter((each) => imageFits(filter, each));
-  return showImages(asking, selectBy(found, page, imageOrder(page.order)), values);
+  return showImages(asking, selectImages(found, page), values);
 }
 
 function fixedIn(repository: RepositoryView, vulnerable: ReadonlySet<string>): Found[] {

@@ -8,7 +8,7 @@ import type { ImageSummary, Shown } from "../image-summary.ts";
 import { type Page, type PageInfo, type PageInput, pageOf } from "../page.ts";
 import { rankOf } from "../rank.ts";
 import type { RepositorySummary } from "../repository-summary.ts";
-import { imageOrder, type Selected, selectBy, selectInOrder } from "../selecting.ts";
+import { type Selected, selectImages, selectInOrder } from "../selecting.ts";
 import { found as foundByDigest } from "./digests.ts";
 import { imageFits, imagesOf, showImages } from "./images.ts";
 import { having, showRepositories, viewOrder, windowOfAll } from "./repositories.ts";
@@ -68,7 +68,7 @@ export async function globalSearch(
   const page = pageOf(args.requestedPage, "RELEVANCE", "images");
   const found = await imagesBy(target, asking);
   const fitting = having(found, (each) => imageFits(filter, each));
-  const images = showImages(asking, selectBy(fitting, page, imageOrder(page.order)), values);
+  const images = showImages(asking, selectImages(fitting, page), values);
   return { Page: images.Page, Images: images.Results, Repos: null, Layers: [] };
 }
 

@@ -14,7 +14,7 @@ import {
   showReferrers,
 } from "../image-summary.ts";
 import { countOn, infoOf, type Page, type PageInfo, type PageInput, pageOf } from "../page.ts";
-import { imageOrder, type Selected, selectBy } from "../selecting.ts";
+import { type Selected, selectImages } from "../selecting.ts";
 import { found as foundByDigest } from "./digests.ts";
 
 export interface Images {
@@ -36,14 +36,12 @@ export async function imageList(
   if (args.repo === "") {
     const byName = page.order === "RELEVANCE" || page.order === "ALPHABETIC_ASC" || page.order === "ALPHABETIC_DSC";
     const selected =
-      byName && asking.scope.everything
-        ? windowOfAll(view, page)
-        : selectBy(imagesOfAll(view, asking), page, imageOrder(page.order));
+      byName && asking.scope.everything ? windowOfAll(view, page) : selectImages(imagesOfAll(view, asking), page);
     return showImages(asking, selected, values);
   }
   const repository = readable(view, asking.scope, args.repo);
   const found = repository === undefined ? [] : imagesOf(repository);
-  return showImages(asking, selectBy(found, page, imageOrder(page.order)), values);
+  return showImages(asking, selectImages(found, page), values);
 }
 
 /** By name: whole repositories are left out by what they count, none is looked into before the page. */
@@ -119,7 +117,7 @@ export async function imageListForDigest(
 ): Promise<Images> {
   const page = pageOf(args.requestedPage, "RELEVANCE", "images");
   const images = await foundByDigest(asking, args.id);
-  return showImages(asking, selectBy(images, page, imageOrder(page.order)), values);
+  return showImages(asking, selectImages(images, page), values);
 }
 
 export async function referrers(

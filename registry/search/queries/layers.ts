@@ -5,7 +5,7 @@ import { QueryError } from "../errors.ts";
 import { type Found, isIndex, readable } from "../facts.ts";
 import { type PageInput, pageOf } from "../page.ts";
 import type { ImageRecord } from "../record.ts";
-import { imageOrder, selectBy } from "../selecting.ts";
+import { selectImages } from "../selecting.ts";
 import { imagesWhere, manifestsOf } from "./digests.ts";
 import { type Images, noImage, showImages, splitTag } from "./images.ts";
 
@@ -34,14 +34,14 @@ export async function derivedImageList(args: LayersArgs, asking: Asking, values:
     for (const name of rarest ?? []) if (known.every((each) => each.includes(name))) names.add(name);
   }
   const found = await imagesAmong(names, asking, searched, (mine, theirs) => isWithin(mine, theirs));
-  return showImages(asking, selectBy(found, page, imageOrder(page.order)), values);
+  return showImages(asking, selectImages(found, page), values);
 }
 
 /** Images all of whose layers this one has, or one of its platforms. */
 export async function baseImageList(args: LayersArgs, asking: Asking, values: number): Promise<Images> {
   const page = pageOf(args.requestedPage, "UPDATE_TIME", "images");
   const found = await basesOf(await layersOf(args, asking), asking);
-  return showImages(asking, selectBy(found, page, imageOrder(page.order)), values);
+  return showImages(asking, selectImages(found, page), values);
 }
 
 /** @param among names of repositories to look into; absent: all that hold one of the layers */

@@ -122,6 +122,39 @@ describe("images", () => {
   });
 });
 
+describe("pages", () => {
+  const LISTS = [
+    'ImageList(repo:"" PAGE)',
+    "RepoListWithNewestImage(PAGE)",
+    'GlobalSearch(query:"" PAGE)',
+    'GlobalSearch(query:"a" PAGE)',
+  ];
+  const ORDERS = ["RELEVANCE", "UPDATE_TIME", "ALPHABETIC_ASC", "ALPHABETIC_DSC", "DOWNLOADS"];
+  for (const list of LISTS) {
+    it(`of ${list} one after the other are all, in every order`, async () => {
+      const { ask } = searching();
+      const fields = list.startsWith("Global")
+        ? "Repos{Name}"
+        : list.startsWith("Repo")
+          ? "Results{Name}"
+          : "Results{RepoName Tag}";
+      const page = async (requested: string): Promise<object[]> => {
+        const { data } = await ask(`{q:${list.replace("PAGE", `requestedPage:{${requested}}`)}{${fields}}}`);
+        return data.q.Repos ?? data.q.Results;
+      };
+      for (const order of ORDERS) {
+        const all = await page(`sortBy:${order}`);
+        const pages: object[] = [];
+        for (let offset = 0; offset < all.length; offset += 4)
+          pages.push(...(await page(`limit:4 offset:${offset} sortBy:${order}`)));
+        assert.deepEqual(pages, all, order);
+        assert.equal(new Set(all.map((each) => JSON.stringify(each))).size, all.length);
+        if (order === "ALPHABETIC_ASC") assert.deepEqual(all, (await page("sortBy:ALPHABETIC_DSC")).reverse());
+      }
+    });
+  }
+});
+
 describe("what is searched for", () => {
   const found = async (query: string, filter = "") => {
     const { data, errors } = await searching().ask(
