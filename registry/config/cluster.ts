@@ -103,7 +103,7 @@ export const clusterSchema = z
       })
       .optional()
       .describe(
-        "While names move after a change of `members` or `owner`: what they were before, until `outrigger cluster status` says that nothing is left to move (docs/guides/cluster.md).",
+        "While names move after a change of `members` or `owner`, which needs `cores: one`: what they were before, the same on every member, until `outrigger cluster status` says that nothing is left to move (docs/guides/cluster.md).",
       ),
   })
   .superRefine(checkCluster);

@@ -1,4 +1,5 @@
 /** The catalog of all members: each is asked for n names after `last`, and their pages are merged (members.md). */
+import { setMaxListeners } from "node:events";
 import type { Clock } from "../../proto/clock.ts";
 import { RegistryError } from "../errors.ts";
 import { MAX_PAGE } from "../http/query.ts";
@@ -44,6 +45,7 @@ export async function mergedCatalog(
   const losers = new AbortController();
   const slots = new Slots(AT_ONCE);
   const signal = AbortSignal.any([context.signal, losers.signal]);
+  setMaxListeners(0, signal);
   const ask = async (id: string): Promise<Listing> => {
     try {
       if (id === view.self) return await ownedListing(options.local, view, page, { ...context, signal });

@@ -1,4 +1,5 @@
 /** What a digest names is the same wherever it lies: with `digests: all` this member, the owner, then all others. */
+import { setMaxListeners } from "node:events";
 import { isDigest } from "../../proto/keys.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
@@ -45,6 +46,7 @@ export async function fromAnybody(
     route.kind === "blob" ? blobPath(route.name, route.reference) : manifestPath(route.name, route.reference);
   const losers = new AbortController();
   const signal = AbortSignal.any([context.signal, losers.signal]);
+  setMaxListeners(0, signal);
   const failures: MemberError[] = failed === undefined ? [] : [failed];
   const candidates = others(view).filter((id) => id !== asked);
   const slots = new Slots(AT_ONCE);

@@ -3,6 +3,7 @@
  * a repository is copied, marked as taken, deleted where it was, and marked as done; any step may be repeated. Until then
  * what is missing here is asked of the previous owner (moved.ts), which changes nothing of it any more.
  */
+import { setMaxListeners } from "node:events";
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../../proto/clock.ts";
 import { algorithmOf } from "../../proto/keys.ts";
@@ -46,6 +47,8 @@ export class Mover {
   constructor(options: MoverOptions) {
     const { view, client, clock, local } = options;
     this.#options = options;
+    // Of every request of every repository that is under way.
+    setMaxListeners(0, this.#stopped.signal);
     if (local.handover === undefined) throw new Error("these repositories cannot be handed over");
     this.#handover = local.handover;
     const { previous } = view;

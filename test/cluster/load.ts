@@ -69,8 +69,7 @@ export class Load {
 
   /** Everything, asked of this member. */
   async check(client: RegistryClient): Promise<void> {
-    // Also one whose manifests are all deleted: it still has layers.
-    assert.deepEqual(await client.catalog(), this.repositories.map(({ name }) => name).sort());
+    assert.deepEqual(await client.catalog(), this.#names());
     for (const repository of this.repositories) await this.#checkAll(repository, client);
   }
 
@@ -81,9 +80,21 @@ export class Load {
       if (turn < 0.35) await this.#push(repository, this.#pick(TAGS));
       else if (turn < 0.45) await this.#deleteTag(repository);
       else if (turn < 0.55) await this.#deleteManifest(repository);
+      else if (turn < 0.65) await this.#checkCatalog();
       else await this.#checkSome(repository);
       this.operations += 1;
     }
+  }
+
+  /** Whole at any moment: also a repository whose manifests are all deleted still has layers. */
+  async #checkCatalog(): Promise<void> {
+    const reply = await this.#until([200], "GET", "/v2/_catalog?n=1000");
+    const { repositories } = JSON.parse(reply.body.toString()) as { repositories: string[] };
+    assert.deepEqual(repositories, this.#names());
+  }
+
+  #names(): string[] {
+    return this.repositories.map(({ name }) => name).sort();
   }
 
   async #push(repository: Repository, tag: string): Promise<void> {
