@@ -1,4 +1,5 @@
 /** Searches by GraphQL, what someone prefers, and which extensions of the API there are (OCI distribution-spec, extensions/_oci.md). */
+import { setMaxListeners } from "node:events";
 import type { Account } from "../auth/contract.ts";
 import { RegistryError } from "../errors.ts";
 import type { RequestContext } from "../repository/contract.ts";
@@ -22,6 +23,8 @@ const MAX_BODY_BYTES = 256 * 1024;
 export async function answerSearch(exchange: Exchange, byPeer = false): Promise<void> {
   const { shared, account, context } = exchange;
   const search = serviceOf(exchange);
+  // As many as a document asks for at once.
+  setMaxListeners(0, context.signal);
   const asked = exchange.request.method === "POST" ? await fromBody(exchange, byPeer) : fromQuery(exchange.query);
   if ("problem" in asked) {
     const refusal: GraphQlAnswer = { errors: [{ message: asked.problem }], data: null };

@@ -43,7 +43,7 @@ async function ask(client: MemberClient, id: string, signal: AbortSignal): Promi
   if (answer.status === 503) return { problem: "it has not reached its stores yet" };
   if (answer.status !== 200) throw new MemberWrong(id, `answers ${answer.status} when asked how its stores are`);
   const said = parseJson(id, answer.body) as Partial<OwnOverview> | null;
-  const { version, problem, stores = [] } = said ?? {};
+  const { version, problem, stores } = said ?? {};
   if (!Array.isArray(stores) || !stores.every(isStore) || !isText(version) || !isText(problem))
     throw new MemberWrong(id, "says of its stores what this member does not understand");
   return {
