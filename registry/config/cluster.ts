@@ -34,7 +34,18 @@ const member = z.strictObject({
     ),
 });
 
-const members = z.record(memberId, member).refine((all) => Object.keys(all).length > 0, "is empty: name a member");
+const membersOf = (one: typeof member) =>
+  z.record(memberId, one).refine((all) => Object.keys(all).length > 0, "is empty: name a member");
+
+const members = membersOf(member);
+
+const membersBefore = membersOf(
+  member.extend({
+    url: member.shape.url.describe(
+      "`cluster.members` as it was, while repositories move after a change of it or of `cluster.owner`: the same on every member, until `outrigger cluster status` says that nothing is left to move (docs/guides/cluster.md). Needs `cores: one`.",
+    ),
+  }),
+);
 
 const owner = z.strictObject({
   by: z
@@ -98,7 +109,7 @@ export const clusterSchema = z
       ),
     previous: z
       .strictObject({
-        members: members.describe("`cluster.members` as it was."),
+        members: membersBefore.describe("`cluster.members` as it was."),
         owner: owner.prefault({}).describe("`cluster.owner` as it was."),
       })
       .optional()

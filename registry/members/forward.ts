@@ -35,7 +35,7 @@ export async function openForward(
   const deadlineMs = query.has("mount") ? MOUNT_MS : changeMs;
   return client.open(member, {
     method,
-    path: pathOf(route, query),
+    path: pathOf(route, readable(exchange)),
     role,
     account: account.name,
     headers: { ...requestHeaders(request.headers), "x-request-id": context.requestId },
@@ -44,6 +44,15 @@ export async function openForward(
     ...(body === undefined ? {} : { body }),
     signal: context.signal,
   });
+}
+
+/** The owner knows the account's name and no more of it: what it may mount from is settled here. */
+function readable({ query, account }: Exchange): URLSearchParams {
+  const from = query.get("from");
+  if (from === null || account.mayRead(from)) return query;
+  const kept = new URLSearchParams(query);
+  for (const parameter of ["from", "mount"]) kept.delete(parameter);
+  return kept;
 }
 
 /** @throws MemberDown, MemberWrong before the answer's head is sent; later ones cut it off */
