@@ -1,7 +1,9 @@
 /** What the view keeps of images in memory: of each digest once, and of each repository that has it. */
+import { createdOf } from "./annotations.ts";
 import type { ImageView, Platform } from "./contract.ts";
 import type { ImageRecord } from "./record.ts";
 import type { RepositoryState } from "./repository-state.ts";
+import { msOf } from "./times.ts";
 
 /** Indexes within indexes are followed so far. */
 const MOST_DEEP = 4;
@@ -93,7 +95,7 @@ export class Contents {
     content.sizeBytes = record.sizeBytes;
     content.artifactType = artifactType === undefined ? undefined : this.textOf(artifactType);
     content.subject = subject === undefined ? undefined : this.digestText(subject);
-    content.createdMs = (image?.created && Date.parse(image.created)) || 0;
+    content.createdMs = msOf(createdOf(record));
     content.platforms = this.#platformsOf(manifests ?? (image === undefined ? [] : [image]));
     content.children = manifests === undefined ? NO_CHILDREN : manifests.map(({ digest }) => this.digestText(digest));
     content.isSignature = isSignature(record);
