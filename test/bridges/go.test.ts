@@ -35,12 +35,16 @@ describe("bridges/distribution", () => {
     cpSync(join(bridge, "buf.gen.yaml"), join(folder, "buf.gen.yaml"));
     await command(process.execPath, ["scripts/tools.mjs"], { cwd: repository, timeoutMs: 300_000 });
     const plugins = (["protoc-gen-go", "protoc-gen-go-grpc"] as const).map((name) => dirname(tool(name)));
-    await command(join(repository, "tools/node_modules/.bin/buf"), ["generate", repository], {
-      cwd: folder,
-      env: { PATH: [...plugins, process.env["PATH"]].join(delimiter) },
-      timeoutMs: 120_000,
-    });
-    assert.deepEqual(stubs(bridge), stubs(folder), "run `buf generate ../..` in bridges/distribution");
+    await command(
+      join(repository, "tools/node_modules/.bin/buf"),
+      ["generate", repository, "--exclude-path", join(repository, "proto/outrigger/scan")],
+      {
+        cwd: folder,
+        env: { PATH: [...plugins, process.env["PATH"]].join(delimiter) },
+        timeoutMs: 120_000,
+      },
+    );
+    assert.deepEqual(stubs(bridge), stubs(folder), "make them anew, as bridges/distribution/buf.gen.yaml says");
   });
 });
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -80,7 +81,11 @@ func run() error {
 		server.GracefulStop()
 	}()
 	fmt.Fprintf(os.Stderr, `{"level":30,"msg":"listening","address":%q,"store":%q}`+"\n", listener.Addr(), id)
-	return server.Serve(listener)
+	// Ended before it began to serve.
+	if err := server.Serve(listener); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
 }
 
 // listenOn opens an address of the process contract. A socket file that nobody listens on is replaced, a live one is
