@@ -165,7 +165,14 @@ class RemoteScanner implements ScannerClient {
 
   /** Not with the signal of whoever asks first: others wait for the same answer. */
   #agree(): Promise<string> {
-    this.#agreed ??= { contract: this.#handshake() };
+    if (this.#agreed === undefined) {
+      const agreed = { contract: this.#handshake() };
+      this.#agreed = agreed;
+      // What was wrong may be right the next time.
+      agreed.contract.catch(() => {
+        if (this.#agreed === agreed) this.#agreed = undefined;
+      });
+    }
     return this.#agreed.contract;
   }
 

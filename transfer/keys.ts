@@ -8,6 +8,7 @@ import {
   cancelledPrefix,
   catalogPrefix,
   condemnedPrefix,
+  handoversPrefix,
   locationSecretKey,
   preferencesPrefix,
   repositoriesPrefix,
@@ -46,7 +47,7 @@ export const passingRanges: readonly Range[] = [{ prefix: cancelledPrefix }, { p
 /** Derived (written anew with each fact), copied apart, or of the store itself: its pair, its lease, its marker, its secrets. */
 const known: ReadonlySet<string> = new Set([
   ...[catalogPrefix, allTagsPrefix, allRefsPrefix, allReferrersPrefix, cancelledPrefix, condemnedPrefix],
-  ...[searchPrefix, preferencesPrefix],
+  ...[searchPrefix, preferencesPrefix, handoversPrefix],
   ...[
     "outrigger/copy/",
     "outrigger/index/",

@@ -22,7 +22,7 @@ import {
 import { WRITE_OPERATIONS } from "../repository/ledger.ts";
 import { encodeReferrer } from "../repository/referrers.ts";
 import { describeImage } from "../search/describe.ts";
-import { decodeRecord, decodeTagRecord, encodeRecord, encodeTagRecord } from "../search/record.ts";
+import { cutRecord, decodeRecord, decodeTagRecord, encodeRecord, encodeTagRecord } from "../search/record.ts";
 import { CALLS_AT_ONCE, type IndexRun, inParallel } from "./differences.ts";
 import { dropLayersWithoutBytes } from "./without-bytes.ts";
 
@@ -137,7 +137,8 @@ async function wantedBy(run: IndexRun, facts: readonly Fact[]): Promise<Map<stri
     });
     if (loaded === undefined) run.problem(item.key, "the manifest's bytes are absent");
     if (!loaded) return;
-    const record = await describeImage(run.core, loaded, context);
+    // Cut at once: a page of facts has up to a thousand of them.
+    const record = cutRecord(await describeImage(run.core, loaded, context));
     const recordFor = (held: MetaItem | undefined) => encodeRecord(record, (held && decodeRecord(held.value)) ?? {});
     want(wantedValue(imageKey(link.name, link.digest), recordFor, [item]));
     const { subject } = loaded.manifest;

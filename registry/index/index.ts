@@ -5,7 +5,7 @@
  * simply begun again: what is right already is only read.
  */
 import { type Logger, pino } from "pino";
-import type { Stores } from "../../client/contract.ts";
+import type { CallOptions, MetaItem, Stores } from "../../client/contract.ts";
 import { type Clock, systemClock } from "../../proto/clock.ts";
 import { hasReason } from "../../proto/errors.ts";
 import { assertAllBlobs, isOneMove, moveRecordKey, parseMoveRecord } from "../moving/record.ts";
@@ -16,7 +16,7 @@ import { NoLease } from "../repository/lease.ts";
 import { Ledger } from "../repository/ledger.ts";
 import { type IndexProgress, type IndexReport, IndexRun } from "./differences.ts";
 import { deriveFromFacts } from "./from-facts.ts";
-import { markerFor, putMarker, whyRebuild } from "./marker.ts";
+import { markerFor, OTHER_FORMAT, putMarker, whyRebuild } from "./marker.ts";
 import { removeStale } from "./stale.ts";
 
 export type { IndexProblem, IndexProgress, IndexReport } from "./differences.ts";
@@ -60,6 +60,10 @@ export async function ensureIndex(core: Core, options: { readonly signal?: Abort
     if (held?.value.toString("utf8") !== marker && core.stores.beside === undefined) await mark(core, marker, read);
     return false;
   }
+  if (why === OTHER_FORMAT && (await isSealed(core, held, read))) {
+    core.log.warn({ why }, "the meta store is read-only, so its index stays as it is: searches may find less");
+    return false;
+  }
   core.log.info({ why }, "rebuilding the index");
   let toldAt = core.clock.monotonic();
   const report = await rebuild(core, {
@@ -74,6 +78,18 @@ export async function ensureIndex(core: Core, options: { readonly signal?: Abort
   core.log.info({ ...counts, problems: problems.length }, "the index is rebuilt");
   for (const problem of problems.slice(0, 20)) core.log.warn(problem, "found while rebuilding the index");
   return true;
+}
+
+/** Pulls need nothing of what a newer format adds: a backup is served as it is. Not patiently: it is sealed on purpose. */
+async function isSealed(core: Core, held: MetaItem | undefined, options: CallOptions): Promise<boolean> {
+  if (held === undefined) return false;
+  const check = { kind: "check", key: indexMarkerKey, condition: { ifEtag: held.etag } } as const;
+  try {
+    await core.stores.meta.write([check], options);
+    return false;
+  } catch (error) {
+    return hasReason(error, "READ_ONLY");
+  }
 }
 
 async function rebuild(core: Core, options: IndexOptions): Promise<IndexReport> {

@@ -5,6 +5,8 @@ import { indexMarkerKey } from "../repository/keys.ts";
 /** Raised when the derived keys get another form: older ones are then rebuilt. */
 const FORMAT = 2;
 
+export const OTHER_FORMAT = "the index has another format";
+
 interface Marker {
   readonly format: number;
   readonly meta: { readonly id: string; readonly outside: number };
@@ -37,7 +39,7 @@ export function whyRebuild(
   try {
     const was = JSON.parse(text) as Partial<Marker>;
     const is = JSON.parse(wanted) as Marker;
-    if (was.format !== is.format) return "the index has another format";
+    if (was.format !== is.format) return OTHER_FORMAT;
     if (was.meta?.id !== is.meta.id) return "the index was made for other stores";
     if (was.blobs?.id !== is.blobs.id) {
       if (was.blobs === undefined || !isSame(was.blobs.id, is.blobs.id)) return "the index was made for other stores";

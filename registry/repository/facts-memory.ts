@@ -6,8 +6,7 @@
 import { LRUCache } from "lru-cache";
 import type { MetaItem, MetaOperation, Page, PageRequest } from "../../client/contract.ts";
 import type { Clock } from "../../proto/clock.ts";
-import { limits } from "../../proto/limits.ts";
-import { isSearched } from "../search/changes.ts";
+import { isSearched, LOOK_BACK_MS } from "../search/changes.ts";
 import { allReferrersPrefix, allTagsPrefix, catalogPrefix } from "./keys.ts";
 
 type Remembered = { readonly item: MetaItem | undefined };
@@ -15,7 +14,7 @@ type Remembered = { readonly item: MetaItem | undefined };
 /** What an entry costs beside its text. */
 const OVERHEAD_BYTES = 256;
 /** Longer than any Write's not-after, with the clocks' allowed skew. */
-const DOUBT_MS = limits.unaryDeadlineMs * 2;
+const DOUBT_MS = LOOK_BACK_MS;
 
 export class FactsMemory {
   readonly #items: LRUCache<string, Remembered>;

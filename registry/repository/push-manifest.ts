@@ -8,8 +8,15 @@ import { hasReason } from "../../proto/errors.ts";
 import { algorithmOf } from "../../proto/keys.ts";
 import { limits } from "../../proto/limits.ts";
 import { RegistryError } from "../errors.ts";
-import { describeImage } from "../search/describe.ts";
-import { decodeTagRecord, encodeRecord, encodeTagRecord, type ImageRecord } from "../search/record.ts";
+import { describeImage, isImageConfig } from "../search/describe.ts";
+import {
+  decodeRecord,
+  decodeTagRecord,
+  encodeRecord,
+  encodeTagRecord,
+  type ImageRecord,
+  type Pushed as PushedBy,
+} from "../search/record.ts";
 import { condemnedState, relyingOn } from "./condemned.ts";
 import type { PushedManifest, RequestContext } from "./contract.ts";
 import { assertDigestText, type Core, digestOfBytes } from "./core.ts";
@@ -119,7 +126,7 @@ async function putWithTags(core: Core, push: Pushed, tags: readonly string[], co
       storedUnder = under;
     }
     // After the bytes: what it needs of them, or of the config, is there by now or never.
-    if (items.image === undefined) record ??= await describeImage(core, push, context);
+    if (lacksRecord(items)) record ??= await describeImage(core, push, context);
     await core.ledger.write(operations(core, items, push, record, context), context, items.basis);
   });
 }
@@ -183,7 +190,7 @@ function isDone(items: Items, push: Pushed): boolean {
     items.marker === undefined &&
     items.revision !== undefined &&
     items.refs !== undefined &&
-    items.image !== undefined &&
+    !lacksRecord(items) &&
     (push.manifest.subject === undefined || items.referrer !== undefined) &&
     items.tags.every(
       ({ link, derived, searched }) =>
@@ -192,6 +199,14 @@ function isDone(items: Items, push: Pushed): boolean {
         searched !== undefined &&
         decodeTagRecord(searched.value)?.digest === push.digest,
     )
+  );
+}
+
+/** Also one that was made while its config was lost: this push may have brought it back. */
+function lacksRecord({ image }: Items): boolean {
+  const record = image && decodeRecord(image.value);
+  return (
+    record === undefined || (record.image === undefined && record.cut === undefined && isImageConfig(record.config))
   );
 }
 
@@ -224,9 +239,9 @@ function operations(
             encodeReferrer(digest, push.bytes.length, manifest),
           ),
         ]),
-    ...(items.image !== undefined || record === undefined
+    ...(record === undefined || !lacksRecord(items)
       ? []
-      : [put(imageKey(name, digest), undefined, encodeRecord(record, pushed))]),
+      : [put(imageKey(name, digest), items.image, encodeRecord(record, { ...pushed, ...pushedOf(items.image) }))]),
     ...items.tags.flatMap(({ tag, link, derived, history, searched }) => [
       put(tagLink(name, tag), link, digest),
       put(tagKey(name, tag), derived, digest),
@@ -272,4 +287,10 @@ async function* chunks(bytes: Buffer): AsyncIterable<Buffer> {
   for (let at = 0; at < bytes.length; at += limits.preferredChunkBytes) {
     yield bytes.subarray(at, at + limits.preferredChunkBytes);
   }
+}
+
+/** Of a record that is mended: who pushed it first, and when. */
+function pushedOf(image: MetaItem | undefined): PushedBy {
+  const { pushedMs, pushedBy } = (image && decodeRecord(image.value)) ?? {};
+  return { ...(pushedMs === undefined ? {} : { pushedMs }), ...(pushedBy === undefined ? {} : { pushedBy }) };
 }

@@ -14,7 +14,9 @@ const CONFIG_TYPES: ReadonlySet<string> = new Set([
   "application/vnd.docker.container.image.v1+json",
 ]);
 /** Larger configs are taken for something else. */
-const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
+const MAX_CONFIG_BYTES = 1024 * 1024;
+/** An image has 127 layers; one with more steps than this is told without the rest. */
+const MAX_HISTORY = 1000;
 
 type Context = Pick<RequestContext, "signal" | "requestId">;
 
@@ -22,10 +24,14 @@ type Context = Pick<RequestContext, "signal" | "requestId">;
 export async function describeImage(core: Core, stored: CachedManifest, context: Context): Promise<ImageRecord> {
   const record = describeManifest(stored);
   const { config } = record;
-  if (config === undefined || !CONFIG_TYPES.has(config.mediaType)) return record;
+  if (config === undefined || !isImageConfig(config)) return record;
   const bytes = await readConfig(core, config.digest, context);
   const image = bytes === undefined ? undefined : describeConfig(bytes);
   return image === undefined ? record : { ...record, image };
+}
+
+export function isImageConfig(config: ImageRecord["config"]): boolean {
+  return config !== undefined && CONFIG_TYPES.has(config.mediaType);
 }
 
 /** @returns `undefined`: not there, not its digest's, or far too large */
@@ -114,7 +120,8 @@ export function describeConfig(bytes: Buffer): RecordConfig | undefined {
 }
 
 function historyIn(json: object): RecordHistory[] | undefined {
-  const history = listIn(json, "history").map((entry) =>
+  const steps = listIn(json, "history").slice(0, MAX_HISTORY);
+  const history = steps.map((entry) =>
     withoutAbsent({
       created: textIn(entry, "created"),
       createdBy: textIn(entry, "created_by"),

@@ -42,7 +42,7 @@ export class Content {
   /** It signs its subject (cosign, notation). */
   isSignature = false;
   /** Those that have it as a manifest: mostly one, and a list of it would weigh more than all else here. */
-  holders: RepositoryState | readonly RepositoryState[];
+  holders: RepositoryState | Set<RepositoryState>;
 
   constructor(digest: string, holder: RepositoryState) {
     this.digest = digest;
@@ -51,7 +51,7 @@ export class Content {
 }
 
 export function holdersOf({ holders }: Content): readonly RepositoryState[] {
-  return Array.isArray(holders) ? holders : [holders as RepositoryState];
+  return holders instanceof Set ? [...holders] : [holders];
 }
 
 /** All contents, with what they have in common kept once. */
@@ -77,16 +77,20 @@ export class Contents {
       this.#byDigest.set(digest, content);
     }
     this.#describe(content, record);
-    const holders = holdersOf(content);
-    if (!holders.includes(holder)) content.holders = [...holders, holder];
+    if (content.holders instanceof Set) content.holders.add(holder);
+    else if (content.holders !== holder) content.holders = new Set([content.holders, holder]);
     return content;
   }
 
   release(content: Content, holder: RepositoryState): void {
-    const others = holdersOf(content).filter((one) => one !== holder);
-    const [only] = others;
-    content.holders = others.length === 1 && only !== undefined ? only : others;
-    if (only === undefined) this.#byDigest.delete(content.digest);
+    const { holders } = content;
+    if (!(holders instanceof Set)) {
+      if (holders === holder) this.#byDigest.delete(content.digest);
+      return;
+    }
+    holders.delete(holder);
+    const [only] = holders;
+    if (holders.size === 1 && only !== undefined) content.holders = only;
   }
 
   #describe(content: Content, record: ImageRecord): void {

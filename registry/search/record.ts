@@ -73,23 +73,29 @@ export type Pushed = Pick<ImageRecord, "pushedMs" | "pushedBy">;
 /** Below the protocol's 256 KiB: fifty of them are one Write. */
 const MAX_RECORD_BYTES = 64 * 1024;
 
+/** For who pushed, and when: whether a record is cut must not depend on it. */
+const PUSHED_BYTES = 2 * 1024;
+
+export type BareRecord = Omit<ImageRecord, "pushedMs" | "pushedBy">;
+
 /** The value of an image's key, with parts left out where it would be too large. */
 export function encodeRecord(record: ImageRecord, pushed: Pushed): string {
   const { pushedMs, pushedBy } = pushed;
   const added = { ...(pushedMs === undefined ? {} : { pushedMs }), ...(pushedBy === undefined ? {} : { pushedBy }) };
-  const { pushedMs: _, pushedBy: __, ...bare } = record;
-  let left = bare;
-  for (const cut of [undefined, ...CUTS]) {
-    if (cut !== undefined) left = { ...cut(left), cut: true };
-    const text = JSON.stringify({ ...left, ...added });
-    if (Buffer.byteLength(text) <= MAX_RECORD_BYTES) return text;
-  }
-  return JSON.stringify({ mediaType: "", sizeBytes: record.sizeBytes, layers: [], cut: true, ...added });
+  return JSON.stringify({ ...cutRecord(record), ...added });
 }
 
-type Bare = Omit<ImageRecord, "pushedMs" | "pushedBy">;
+/** What fits of it; of a record that was cut, the same again. */
+export function cutRecord({ pushedMs: _, pushedBy: __, ...bare }: ImageRecord): BareRecord {
+  let left: BareRecord = bare;
+  for (const cut of [undefined, ...CUTS]) {
+    if (cut !== undefined) left = { ...cut(left), cut: true };
+    if (Buffer.byteLength(JSON.stringify(left)) <= MAX_RECORD_BYTES - PUSHED_BYTES) return left;
+  }
+  return { mediaType: "", sizeBytes: bare.sizeBytes, layers: [], cut: true };
+}
 
-const CUTS: readonly ((record: Bare) => Bare)[] = [
+const CUTS: readonly ((record: BareRecord) => BareRecord)[] = [
   ({ image, ...rest }) => (image === undefined ? rest : { ...rest, image: without(image, "history") }),
   ({ image, ...rest }) => (image === undefined ? rest : { ...rest, image: without(image, "labels") }),
   (record) => without(record, "annotations"),

@@ -5,6 +5,7 @@
  */
 import { setMaxListeners } from "node:events";
 import type { MetaStore } from "../../client/contract.ts";
+import { hasReason } from "../../proto/errors.ts";
 import { limits } from "../../proto/limits.ts";
 import type { RequestContext } from "../repository/contract.ts";
 import { type Core, loadManifest } from "../repository/core.ts";
@@ -107,7 +108,9 @@ export class SearchIndex implements SearchSource {
     const { clock } = this.#parts.core;
     const loaded = this.#loaded;
     if (loaded === undefined || clock.monotonic() - loaded.lookedAt > STALE_MS) return undefined;
-    return clock.now() < loaded.lookedMs - limits.clockSkewMs ? undefined : loaded;
+    // By both clocks: one of them stands still while the machine sleeps.
+    const agoMs = clock.now() - loaded.lookedMs;
+    return agoMs < -limits.clockSkewMs || agoMs > STALE_MS ? undefined : loaded;
   }
 
   async #load(): Promise<Loaded> {
@@ -237,7 +240,9 @@ class View implements SearchView {
 
   /** What did not fit into the record is read from the bytes; as it is where they are not there any more. */
   async #whole(digest: string, record: ImageRecord, context: RequestContext): Promise<ImageRecord> {
-    const loaded = await loadManifest(this.#core, digest, context);
+    const loaded = await loadManifest(this.#core, digest, context).catch((error: unknown) => {
+      if (!hasReason(error, "STORED_CORRUPT")) throw error;
+    });
     if (loaded === undefined) return record;
     const { pushedMs, pushedBy } = record;
     return {

@@ -142,6 +142,14 @@ describe("a scanner", () => {
     await assert.rejects(client.scan(a), rejected("VERSION_UNSUPPORTED", /outrigger.scan 2.0/));
   });
 
+  it("whose clock was wrong is asked again once it is right", async () => {
+    scanner.known.set(a.digest, []);
+    scanner.skewMs = 10_000;
+    await assert.rejects(client.scan(a), rejected("CLOCK_SKEW"));
+    scanner.skewMs = 0;
+    assert.deepEqual(await client.scan(a), { state: "scanned", vulnerabilities: [] });
+  });
+
   it("that is away fails at once after the first question, until a moment has passed", async () => {
     scanner.stop();
     await assert.rejects(client.scan(a), rejected("UNREACHABLE"));

@@ -16,6 +16,8 @@ export class FixtureScanner {
   readonly known = new Map<string, readonly VulnerabilityInput[]>();
   versions: { major: number; minor: number }[] = [{ major: 1, minor: 0 }];
   contract = "c1";
+  /** Its clock, beside ours. */
+  skewMs = 0;
   /** Instead of what would be answered. */
   scan: ((request: ScanRequest, honest: ScanResponseInput) => ScanResponseInput | "never") | undefined;
   affected: ((request: AffectedRequest, honest: AffectedResponseInput) => AffectedResponseInput) | undefined;
@@ -87,7 +89,7 @@ export class FixtureScanner {
     ) => {
       this.calls[name] = (this.calls[name] ?? 0) + 1;
       const metadata = new Metadata();
-      metadata.set("outrigger-now", String(Date.now()));
+      metadata.set("outrigger-now", String(Date.now() + this.skewMs));
       metadata.set("outrigger-contract", this.contract);
       call.sendMetadata(metadata);
       try {
