@@ -24,6 +24,8 @@ export interface MemberRequest {
   readonly deadlineMs?: number;
   /** `false`: that it was not answered in time is no sign that the member is down. Default: it counts. */
   readonly countsInBreaker?: false;
+  /** It has no body, and done twice it is as if done once: GET and HEAD are so anyhow. Default: it is not sent again. */
+  readonly isRepeatable?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -194,7 +196,7 @@ export class MemberClient {
       const onAbort = () => fail(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
       outgoing.on("error", (error: NodeJS.ErrnoException) => {
-        const isStale = outgoing.reusedSocket && !fresh && !sent.body && method !== "DELETE";
+        const isStale = outgoing.reusedSocket && !fresh && maySendAgain(request, sent);
         if (isStale && (error.code === "ECONNRESET" || error.code === "EPIPE")) {
           settle();
           return reject(new StaleConnection(error));
@@ -233,6 +235,12 @@ export class MemberClient {
 /** How long a request waits that has asked nothing of a store yet. */
 function patienceMs({ answerMs }: View, { deadlineMs = answerMs }: MemberRequest): number {
   return Math.min(answerMs, deadlineMs);
+}
+
+/** Whether nothing is changed twice where the member has had it after all: what needs a body was not done without one. */
+function maySendAgain({ method, body, isRepeatable }: MemberRequest, sent: Sent): boolean {
+  if (method === "GET" || method === "HEAD") return true;
+  return body === undefined ? isRepeatable === true : !sent.body && method !== "DELETE";
 }
 
 /** It may be at work on its answer. */
