@@ -17,6 +17,8 @@ export interface MemberRequest {
   readonly account?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: MemberBody;
+  /** Whether a body passes, either way, at somebody else's pace. Default: where the answer is opened, not where it is read whole. */
+  readonly isStreamed?: boolean;
   /**
    * From the request's end to the answer's head. Default: `cluster.answerSeconds`. A shorter one also bounds the wait for a
    * turn, that for the member to want the body, and the time in which an answer that is read whole ends.
@@ -65,7 +67,7 @@ export class MemberClient {
    */
   async ask(member: string, request: MemberRequest & { readonly maxBytes?: number }): Promise<WholeAnswer> {
     const { maxBytes = DEFAULT_MAX_BYTES } = request;
-    const answer = await this.open(member, request);
+    const answer = await this.open(member, { isStreamed: false, ...request });
     let isLate = false;
     const cancel = this.#clock.after(Math.min(WHOLE_MS, request.deadlineMs ?? WHOLE_MS), () => {
       isLate = true;
@@ -144,13 +146,14 @@ export class MemberClient {
   }
 
   async #slot(origin: Origin, view: View, request: MemberRequest): Promise<() => void> {
-    const { signal } = request;
+    const { signal, isStreamed = true } = request;
     const patience = new AbortController();
+    const what = isStreamed ? "blobs and uploads" : "requests to it";
     const cancel = this.#clock.after(patienceMs(view, request), () =>
-      patience.abort(new MemberDown(origin.id, "too many requests to it are under way")),
+      patience.abort(new MemberDown(origin.id, `too many ${what} are under way`)),
     );
     try {
-      return await origin.slots.take(AbortSignal.any([signal, patience.signal]));
+      return await origin.slots[isStreamed ? "streamed" : "short"].take(AbortSignal.any([signal, patience.signal]));
     } finally {
       cancel();
     }

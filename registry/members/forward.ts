@@ -42,6 +42,8 @@ export async function openForward(
     // What only makes a session asks no store.
     ...(isChange && (route.kind !== "uploads" || query.size > 0) ? { deadlineMs } : {}),
     ...(body === undefined ? {} : { body }),
+    // All else is read whole here, before its client gets it.
+    isStreamed: body !== undefined || (method === "GET" && route.kind === "blob"),
     // A session too many is nothing, and a blob is mounted once.
     isRepeatable: route.kind === "uploads",
     signal: context.signal,

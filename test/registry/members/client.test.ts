@@ -14,6 +14,7 @@ import { MemberDisagrees, MemberDown, MemberWrong } from "../../../registry/memb
 import { openOrigin } from "../../../registry/members/origin.ts";
 import { memberList } from "../../../registry/members/owners.ts";
 import { readPeer } from "../../../registry/members/peers.ts";
+import { MemberSlots } from "../../../registry/members/slots.ts";
 import type { View } from "../../../registry/members/view.ts";
 import { fakeClock } from "../auth/fake-clock.ts";
 import { fakeMember, say } from "./fake-member.ts";
@@ -192,7 +193,7 @@ async function standing(t: TestContext, answerMs: number, answered = () => {}) {
     clock,
     (_, outcome) => outcome === "answered" && answered(),
   );
-  return { member, client, clock };
+  return { member, client, clock, view };
 }
 
 test("a request's own deadline also ends the wait until the body is wanted, and that for the answer's end", async (t) => {
@@ -232,6 +233,31 @@ test("where slowness does not count, only a member that cannot be reached is not
   member.answer = (request) => void request.socket.destroy();
   for (let count = 0; count < 5; count += 1) await assert.rejects(client.ask("b", question), /connection failed/);
   await assert.rejects(client.ask("b", question), /failed several times in a row/);
+});
+
+test("answers that are read slowly take no short request's turn, nor a slot twice", async (t) => {
+  const { member, client, clock, view } = await standing(t, 4_000);
+  const origin = view.origins.get("b");
+  assert.ok(origin);
+  view.origins.set("b", { ...origin, slots: new MemberSlots({ short: 1, streamed: 2 }) });
+  member.answer = (_, response) => {
+    response.writeHead(200, { "Outrigger-Member": "b", "Content-Length": "100" });
+    response.write("one byte after the other");
+  };
+  const pulls = [await client.open("b", ask()), await client.open("b", ask())];
+  const waiting = client.open("b", ask());
+  member.answer = say("b", 200, {});
+  for (let count = 0; count < 3; count += 1) await client.ask("b", ask());
+  const short = await client.open("b", ask({ isStreamed: false }));
+  const alsoWaiting = client.ask("b", ask({ deadlineMs: 1_000 }));
+  clock.advance(1_000);
+  await assert.rejects(alsoWaiting, /member b .* too many requests to it are under way/);
+  short.discard();
+  clock.advance(3_000);
+  await assert.rejects(waiting, /member b .* too many blobs and uploads are under way/);
+  assert.equal(view.origins.get("b")?.slots.streamed.taken, 2);
+  for (const pull of pulls) pull.discard();
+  await client.open("b", ask()).then((answer) => answer.discard());
 });
 
 test("a body is sent only once the member asks for it: what is refused at once can be asked again", async (t) => {
