@@ -284,6 +284,41 @@ describe("a member that is none", () => {
     }
   });
 
+  it("digests: all: a member that cannot look says nothing, whoever has the bytes serves them", async () => {
+    const { a, b } = world.members;
+    const late = seededContent("left at b", 200_000);
+    await b.reload({ members: world.listOf("b") });
+    await b.client.pushBlob(ofC, late);
+    await b.reload({ members: world.listOf(...ids) });
+    await a.reload({ members: world.listOf(...ids), digests: "all" });
+    const absent = digestOf(Buffer.from("nobody has this"));
+    const down = say("c", 503, { errors: [{ code: "UNAVAILABLE", message: "the storage is away" }] });
+    const nothing = say("c", 404, { errors: [{ code: "BLOB_UNKNOWN", message: "not here" }] });
+    const get = (name: string, kind: string, digest = absent) =>
+      a.client.request("GET", `/v2/${name}/${kind}/${digest}`);
+    for (const [kind, code] of [
+      ["blobs", "BLOB_UNKNOWN"],
+      ["manifests", "MANIFEST_UNKNOWN"],
+    ] as const) {
+      for (const name of [ofA, ofB, ofC]) {
+        fake.answer = nothing;
+        const reply = await get(name, kind);
+        assert.deepEqual([reply.status, errorCodes(reply)], [404, [code]], `${name} ${kind}`);
+        // What its owner refuses for a reason is refused.
+        for (const answer of [down, say("c", 500, {}), ...(name === ofC ? [] : [say("c", 403, {})])]) {
+          fake.answer = answer;
+          names(await get(name, kind), 502, "c");
+        }
+      }
+    }
+    // Its owner is c.
+    for (const answer of [down, nothing]) {
+      fake.answer = answer;
+      await a.client.pullBlob(ofC, late);
+    }
+    await a.reload({ members: world.listOf(...ids) });
+  });
+
   it("older: it does not know how to say how it is, and the rest of the status is there", async () => {
     fake.answer = say("c", 200, { id: "c", version: "0.0.1" });
     const reply = await world.members.a.client.expect(200, "GET", "/v2/_outrigger/members");
