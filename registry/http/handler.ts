@@ -7,7 +7,8 @@ import { RegistryError } from "../errors.ts";
 import type { Repositories, RequestContext } from "../repository/contract.ts";
 import type { SearchService } from "../search/service.ts";
 import { deleteBlob, pullBlob } from "./blobs.ts";
-import { type BodyLimits, neverContinued } from "./body.ts";
+import type { BodyLimits } from "./body.ts";
+import { answerEarly } from "./early-answer.ts";
 import { answerError } from "./errors.ts";
 import { answer, type Exchange, type Redirect, type Shared, type Traffic } from "./exchange.ts";
 import { LazyAbort } from "./lazy-abort.ts";
@@ -107,11 +108,8 @@ export function createHandler(options: HandlerOptions): Handler {
       // A body that was not read to its end would block the connection's next request.
       if (!request.complete) request.resume();
     });
-    const fail = (error: unknown) => {
-      if (neverContinued(request)) response.shouldKeepAlive = false;
-      answerError(response, error, log, requestId);
-      if (!request.complete) discardRest(request, clock);
-    };
+    const fail = (error: unknown) =>
+      answerEarly(request, response, clock, () => answerError(response, error, log, requestId));
     try {
       route = matchRoute(path);
       const { authorization } = request.headers;
@@ -278,23 +276,4 @@ function dispatch(exchange: Exchange): Promise<void> {
     case "base":
       throw new Error("the base is answered before");
   }
-}
-
-const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
-const MAX_DISCARDING_MS = 10_000;
-
-/**
- * An answer before the body's end: closing at once would reset the connection under the answer, so the rest is read and
- * thrown away, up to a point. Most clients stop sending when they see the answer.
- */
-function discardRest(request: IncomingMessage, clock: Clock): void {
-  let discarded = 0;
-  const stop = () => request.destroy();
-  const cancel = clock.after(MAX_DISCARDING_MS, stop);
-  request.on("data", (chunk: Buffer) => {
-    discarded += chunk.length;
-    if (discarded > MAX_DISCARDED_BYTES) stop();
-  });
-  request.once("close", cancel);
-  request.on("error", () => {});
 }

@@ -16,7 +16,7 @@ import { untilAgreed } from "./agree.ts";
 import type { OpenAnswer } from "./answers.ts";
 import { mergedCatalog, ownedListing } from "./catalog.ts";
 import { MemberClient, type ObserveMember } from "./client.ts";
-import { fromAnybody, hasHere, isByDigest } from "./digests.ts";
+import { failureOf, fromAnybody, hasHere, isByDigest } from "./digests.ts";
 import { isMemberError, type MemberError, nobodys, onlyMembers, otherList } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { answerOverview, clusterOverview } from "./overview.ts";
@@ -175,9 +175,9 @@ export class Cluster implements Routing {
       answer.end();
       return this.#anybody(exchange, undefined, undefined);
     }
-    if (answer.status !== 404) return passOn(exchange, answer);
+    if (answer.status !== 404 && answer.status < 500) return passOn(exchange, answer);
     answer.discard();
-    return this.#anybody(exchange, answer.member, undefined);
+    return this.#anybody(exchange, answer.member, failureOf(answer));
   }
 
   /** The client's body is not read before both members agree. */

@@ -3,7 +3,7 @@ import { setMaxListeners } from "node:events";
 import { isDigest } from "../../proto/keys.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { isMemberError, type MemberError } from "./errors.ts";
+import { isMemberError, type MemberError, MemberWrong } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { blobPath, manifestPath } from "./paths.ts";
 import { Slots } from "./slots.ts";
@@ -54,7 +54,10 @@ export async function fromAnybody(
     const free = await slots.take(signal);
     try {
       const request = { method: "HEAD", path, role: "digest", account: account.name, signal } as const;
-      if ((await forwarding.client.ask(id, request)).status === 200) return id;
+      const answer = await forwarding.client.ask(id, request);
+      if (answer.status === 200) return id;
+      const failure = failureOf(answer);
+      if (failure) failures.push(failure);
     } catch (error) {
       if (isMemberError(error)) failures.push(error);
     } finally {
@@ -71,6 +74,17 @@ export async function fromAnybody(
   }
   losers.abort(new Error("another member was first"));
   await passOn(exchange, await openForward(forwarding, exchange, found, "digest"));
+}
+
+/** Only 404 says that it is not there: a member whose storage cannot be reached knows nothing of it. */
+export function failureOf({
+  member,
+  status,
+}: {
+  readonly member: string;
+  readonly status: number;
+}): MemberWrong | undefined {
+  return status === 404 ? undefined : new MemberWrong(member, `answers ${status} when asked for a digest`);
 }
 
 function nowhere({ route }: Exchange, failures: readonly MemberError[]): RegistryError {

@@ -1,6 +1,7 @@
 /** A client's request to the owner of its repository, and the owner's answer to the client: both streamed. */
 import { isDigest } from "../../proto/keys.ts";
 import { contentLength, readBody } from "../http/body.ts";
+import { answerEarly } from "../http/early-answer.ts";
 import { answer, type Exchange } from "../http/exchange.ts";
 import { sendBlob } from "../http/send-blob.ts";
 import { collect, type OpenAnswer } from "./answers.ts";
@@ -42,6 +43,10 @@ export async function openForward(
     // What only makes a session asks no store.
     ...(isChange && (route.kind !== "uploads" || query.size > 0) ? { deadlineMs } : {}),
     ...(body === undefined ? {} : { body }),
+    // All else is small, and its answer is read whole here before the client gets it.
+    isStreamed: route.kind === "blob" ? method === "GET" : route.kind !== "manifest" && body !== undefined,
+    // A session too many is nothing, and a blob is mounted once.
+    isRepeatable: route.kind === "uploads",
     signal: context.signal,
   });
 }
@@ -57,23 +62,24 @@ function readable({ query, account }: Exchange): URLSearchParams {
 
 /** @throws MemberDown, MemberWrong before the answer's head is sent; later ones cut it off */
 export async function passOn(exchange: Exchange, from: OpenAnswer): Promise<void> {
-  const { request, route } = exchange;
+  const { request, response, route, shared } = exchange;
   const { member, status, headers } = from;
+  /** Also one that the member gave before it had the whole body. */
+  const pass = (passed: string[], bytes?: Buffer) =>
+    answerEarly(request, response, shared.clock, () => answer(exchange, status, passed, bytes));
   try {
     assertOwnLinks(member, route, headers);
     if (status < 400) assertNamed(member, askedFor(exchange), headers["docker-content-digest"]?.toString());
     const passed = answerHeaders(headers);
-    if (request.method === "HEAD" || status === 204 || status === 304) return answer(exchange, status, passed);
+    if (request.method === "HEAD" || status === 204 || status === 304) return pass(passed);
     if (route.kind === "blob" && (status === 200 || status === 206)) return await passBlob(exchange, from, passed);
     const bytes = await collect(from, MAX_WHOLE_BYTES);
     if (status === 200) check(exchange, from, bytes);
     if (status >= 400 && !String(headers["content-type"]).startsWith("application/json"))
       throw new MemberWrong(member, `answers ${status} and not why`);
-    answer(exchange, status, passed, bytes.length === 0 ? undefined : bytes);
+    pass(passed, bytes.length === 0 ? undefined : bytes);
   } finally {
     from.discard();
-    // An answer before the body's end: the rest is nobody's.
-    if (!request.complete) request.resume();
   }
 }
 

@@ -6,16 +6,16 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../proto/clock.ts";
 import type { MemberConfig } from "../config/cluster.ts";
 import { Breaker } from "./breaker.ts";
-import { Slots } from "./slots.ts";
+import { MemberSlots } from "./slots.ts";
 
-/** Requests to one member at once; a pull holds its slot to its end. */
-const AT_ONCE = 256;
+/** Requests to one member at once. A pull or an upload holds its slot to its end, which its client may put off for hours. */
+const AT_ONCE = { short: 256, streamed: 1024 };
 const IDLE_CONNECTIONS = 32;
 
 export interface Origin {
   readonly id: string;
   readonly breaker: Breaker;
-  readonly slots: Slots;
+  readonly slots: MemberSlots;
   /** Whether this configuration, and what its files hold by now, leads to it: else another one is opened. */
   is(config: MemberConfig, material: TlsMaterial): boolean;
   /** @param fresh on a connection of its own */
@@ -38,7 +38,7 @@ export async function openOrigin(id: string, config: MemberConfig, clock: Clock,
   return {
     id,
     breaker: new Breaker(clock),
-    slots: new Slots(AT_ONCE),
+    slots: new MemberSlots(AT_ONCE),
     is: (...other) => isDeepStrictEqual([config, material], other),
     request(options, fresh) {
       const all = { ...options, ...fixed, ...(fresh ? { agent: false as const } : { agent }) };

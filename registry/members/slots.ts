@@ -43,3 +43,18 @@ export class Slots {
     });
   }
 }
+
+/** Those of one member: bodies that pass at somebody else's pace keep no short request waiting, however many they are. */
+export class MemberSlots {
+  readonly short: Slots;
+  readonly streamed: Slots;
+
+  constructor(sizes: { readonly short: number; readonly streamed: number }) {
+    this.short = new Slots(sizes.short);
+    this.streamed = new Slots(sizes.streamed);
+  }
+
+  get taken(): number {
+    return this.short.taken + this.streamed.taken;
+  }
+}

@@ -1,14 +1,16 @@
 /** A member that is killed, stopped, slow, lying or older; and a client that pretends to be one. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import type { RequestListener } from "node:http";
+import { Agent, request as httpRequest, type IncomingMessage, type RequestListener } from "node:http";
+import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { memberList } from "../../registry/members/owners.ts";
 import { signRequest } from "../../registry/members/peers.ts";
 import { bytesContent, digestOf, image, seededContent } from "../helpers/oci.ts";
 import { runOutrigger } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
-import { errorCodes, type Reply } from "../helpers/registry-client.ts";
+import { errorCodes, RegistryClient, type Reply } from "../helpers/registry-client.ts";
 import { type FakeMember, fakeMember, say } from "../registry/members/fake-member.ts";
 import { countRequests, hosts, ids, namesOf, startWorld, type World } from "./world.ts";
 
@@ -218,6 +220,103 @@ describe("a member that is none", () => {
     };
     await client.putManifest(ofC, "v1", manifest);
     assert.equal(asked, 2);
+  });
+
+  it("a refusal before the body ends the connection of a client that still holds it back", async () => {
+    fake.answer = say("c", 416, { errors: [{ code: "RANGE_INVALID", message: "not there" }] });
+    const refused = httpRequest(`${world.members.a.url}/v2/${ofC}/blobs/uploads/x`, {
+      method: "PATCH",
+      agent: new Agent({ keepAlive: true }),
+      headers: { expect: "100-continue", "content-length": "5" },
+    });
+    refused.on("continue", () => assert.fail("c did not want the body"));
+    refused.flushHeaders();
+    const [response] = (await once(refused, "response")) as [IncomingMessage];
+    assert.deepEqual([response.statusCode, response.headers.connection], [416, "close"]);
+    response.resume();
+    // What came next on it would be taken for the body.
+    await once(refused, "close");
+  });
+
+  it("a client that goes on with its body after a refusal is read no further than anywhere", async () => {
+    fake.answer = say("c", 416, { errors: [{ code: "RANGE_INVALID", message: "not there" }] });
+    const socket = connect(Number(new URL(world.members.a.url).port), hosts.a);
+    let sent = 0;
+    const chunk = Buffer.alloc(256 * 1024);
+    const ended = new Promise<void>((resolve) => {
+      socket.on("error", () => {});
+      socket.on("close", () => resolve());
+    });
+    const length = 1024 ** 3;
+    socket.write(`PATCH /v2/${ofC}/blobs/uploads/x HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`);
+    const [head] = (await once(socket, "data")) as [Buffer];
+    assert.match(head.toString(), /^HTTP\/1\.1 416 /);
+    const more = () => {
+      while (!socket.destroyed && sent < length) {
+        sent += chunk.length;
+        if (!socket.write(chunk)) return void socket.once("drain", more);
+      }
+      socket.end();
+    };
+    more();
+    await ended;
+    assert.ok(sent < length, `${sent} bytes were taken`);
+  });
+
+  it("300 clients that read slowly keep nobody from what is short", async () => {
+    fake.answer = (request, response) => {
+      if (!request.url?.includes("/blobs/")) return say("c", 200, { name: ofC, tags: ["v1"] })(request, response);
+      response.writeHead(206, { "Outrigger-Member": "c", "Content-Length": "1000000" }).write("the first bytes");
+    };
+    const clients = Array.from({ length: 3 }, () => new RegistryClient(world.members.a.url));
+    const path = `/v2/${ofC}/blobs/${content.digest}`;
+    const pulls = await Promise.all(
+      clients.flatMap((client) =>
+        Array.from({ length: 100 }, () => client.open("GET", path, { headers: { range: "bytes=0-999999" } })),
+      ),
+    );
+    try {
+      assert.deepEqual(new Set(pulls.map(({ statusCode }) => statusCode)), new Set([206]));
+      await world.members.a.client.expect(200, "GET", `/v2/${ofC}/tags/list`);
+    } finally {
+      for (const pull of pulls) pull.destroy();
+      for (const client of clients) client.close();
+    }
+  });
+
+  it("digests: all: a member that cannot look says nothing, whoever has the bytes serves them", async () => {
+    const { a, b } = world.members;
+    const late = seededContent("left at b", 200_000);
+    await b.reload({ members: world.listOf("b") });
+    await b.client.pushBlob(ofC, late);
+    await b.reload({ members: world.listOf(...ids) });
+    await a.reload({ members: world.listOf(...ids), digests: "all" });
+    const absent = digestOf(Buffer.from("nobody has this"));
+    const down = say("c", 503, { errors: [{ code: "UNAVAILABLE", message: "the storage is away" }] });
+    const nothing = say("c", 404, { errors: [{ code: "BLOB_UNKNOWN", message: "not here" }] });
+    const get = (name: string, kind: string, digest = absent) =>
+      a.client.request("GET", `/v2/${name}/${kind}/${digest}`);
+    for (const [kind, code] of [
+      ["blobs", "BLOB_UNKNOWN"],
+      ["manifests", "MANIFEST_UNKNOWN"],
+    ] as const) {
+      for (const name of [ofA, ofB, ofC]) {
+        fake.answer = nothing;
+        const reply = await get(name, kind);
+        assert.deepEqual([reply.status, errorCodes(reply)], [404, [code]], `${name} ${kind}`);
+        // What its owner refuses for a reason is refused.
+        for (const answer of [down, say("c", 500, {}), ...(name === ofC ? [] : [say("c", 403, {})])]) {
+          fake.answer = answer;
+          names(await get(name, kind), 502, "c");
+        }
+      }
+    }
+    // Its owner is c.
+    for (const answer of [down, nothing]) {
+      fake.answer = answer;
+      await a.client.pullBlob(ofC, late);
+    }
+    await a.reload({ members: world.listOf(...ids) });
   });
 
   it("older: it does not know how to say how it is, and the rest of the status is there", async () => {

@@ -14,6 +14,7 @@ import { MemberDisagrees, MemberDown, MemberWrong } from "../../../registry/memb
 import { openOrigin } from "../../../registry/members/origin.ts";
 import { memberList } from "../../../registry/members/owners.ts";
 import { readPeer } from "../../../registry/members/peers.ts";
+import { MemberSlots } from "../../../registry/members/slots.ts";
 import type { View } from "../../../registry/members/view.ts";
 import { fakeClock } from "../auth/fake-clock.ts";
 import { fakeMember, say } from "./fake-member.ts";
@@ -179,6 +180,86 @@ test("a member that failed five times is not asked for a while, then by one requ
   await client.ask("b", ask());
 });
 
+/** Time passes only when the test says so; `answered` is called once an answer's head is there. */
+async function standing(t: TestContext, answerMs: number, answered = () => {}) {
+  const member = await fakeMember();
+  t.after(member.close);
+  const clock = fakeClock();
+  const origins = new Map([["b", await openOrigin("b", { url: member.url }, clock)]]);
+  t.after(() => origins.get("b")?.close());
+  const view = { ...(await viewOf(t, {}, answerMs)), origins };
+  const client = new MemberClient(
+    () => view,
+    clock,
+    (_, outcome) => outcome === "answered" && answered(),
+  );
+  return { member, client, clock, view };
+}
+
+test("a request's own deadline also ends the wait until the body is wanted, and that for the answer's end", async (t) => {
+  const { member, client, clock } = await standing(t, 600_000, () => setImmediate(() => clock.advance(4_000)));
+  const body = bodyFrom(Buffer.from("bytes"));
+  const question = ask({ method: "POST", deadlineMs: 4_000 });
+  member.answer = () => clock.advance(4_000);
+  await assert.rejects(client.ask("b", { ...question, body }), /member b .* no answer came within 4 s$/);
+  assert.equal(body.begun, false);
+  await assert.rejects(client.ask("b", question), /no answer came within 4 s$/);
+  member.answer = (request, response) => {
+    response.writeContinue();
+    request.resume().on("end", () => clock.advance(4_000));
+  };
+  await assert.rejects(client.ask("b", { ...question, body }), /no answer came within 4 s of the body's end/);
+  member.answer = (_, response) => {
+    response.writeHead(200, { "Outrigger-Member": "b" });
+    response.write("half");
+  };
+  await assert.rejects(client.ask("b", question), /member b .* its answer did not end in time/);
+});
+
+test("a longer deadline is for the answer, not for the wait until the body is wanted", async (t) => {
+  const { member, client, clock } = await standing(t, 4_000);
+  member.answer = () => clock.advance(4_000);
+  const body = bodyFrom(Buffer.from("bytes"));
+  await assert.rejects(client.ask("b", ask({ method: "PUT", body, deadlineMs: 600_000 })), /within 4 s$/);
+});
+
+test("where slowness does not count, only a member that cannot be reached is not asked for a while", async (t) => {
+  const { member, client, clock } = await standing(t, 4_000);
+  const question = ask({ countsInBreaker: false });
+  member.answer = () => clock.advance(4_000);
+  for (let count = 0; count < 6; count += 1) await assert.rejects(client.ask("b", question), /within 4 s$/);
+  member.answer = say("b", 200, {});
+  assert.equal((await client.ask("b", ask())).status, 200);
+  member.answer = (request) => void request.socket.destroy();
+  for (let count = 0; count < 5; count += 1) await assert.rejects(client.ask("b", question), /connection failed/);
+  await assert.rejects(client.ask("b", question), /failed several times in a row/);
+});
+
+test("answers that are read slowly take no short request's turn, nor a slot twice", async (t) => {
+  const { member, client, clock, view } = await standing(t, 4_000);
+  const origin = view.origins.get("b");
+  assert.ok(origin);
+  view.origins.set("b", { ...origin, slots: new MemberSlots({ short: 1, streamed: 2 }) });
+  member.answer = (_, response) => {
+    response.writeHead(200, { "Outrigger-Member": "b", "Content-Length": "100" });
+    response.write("one byte after the other");
+  };
+  const pulls = [await client.open("b", ask()), await client.open("b", ask())];
+  const waiting = client.open("b", ask());
+  member.answer = say("b", 200, {});
+  for (let count = 0; count < 3; count += 1) await client.ask("b", ask());
+  const short = await client.open("b", ask({ isStreamed: false }));
+  const alsoWaiting = client.ask("b", ask({ deadlineMs: 1_000 }));
+  clock.advance(1_000);
+  await assert.rejects(alsoWaiting, /member b .* too many requests to it are under way/);
+  short.discard();
+  clock.advance(3_000);
+  await assert.rejects(waiting, /member b .* too many blobs and uploads are under way/);
+  assert.equal(view.origins.get("b")?.slots.streamed.taken, 2);
+  for (const pull of pulls) pull.discard();
+  await client.open("b", ask()).then((answer) => answer.discard());
+});
+
 test("a body is sent only once the member asks for it: what is refused at once can be asked again", async (t) => {
   const { member, client } = await world(t);
   const body = bodyFrom(Buffer.from("bytes"));
@@ -226,16 +307,16 @@ test("a body's own error is what the asker gets, and the member sees it end earl
   await ended;
 });
 
-test("a connection that the member has closed meanwhile costs a read nothing", async (t) => {
+test("a connection that the member has closed meanwhile: what changes nothing twice is sent again", async (t) => {
   // Answers one request on each connection, and closes it when the second one comes.
-  let connections = 0;
+  const seen: string[] = [];
   const server = createSocketServer((socket) => {
-    connections += 1;
     let answered = false;
     socket.on("error", () => {});
-    socket.on("data", () => {
+    socket.on("data", (bytes) => {
+      seen.push(bytes.toString("latin1").split(" ", 1)[0] ?? "");
       if (answered) socket.resetAndDestroy();
-      else socket.write("HTTP/1.1 200 OK\r\nOutrigger-Member: b\r\nContent-Length: 2\r\n\r\n{}");
+      else socket.write("HTTP/1.1 200 OK\r\nOutrigger-Member: b\r\nContent-Length: 0\r\n\r\n");
       answered = true;
     });
   });
@@ -245,12 +326,26 @@ test("a connection that the member has closed meanwhile costs a read nothing", a
   const { port } = server.address() as { port: number };
   const view = await viewOf(t, { b: `http://127.0.0.1:${port}` });
   const client = new MemberClient(() => view, systemClock);
-  await client.ask("b", ask());
-  await client.ask("b", ask());
-  assert.equal(connections, 2);
-  // Whether a delete was done is not known: whoever asked decides.
-  await client.ask("b", ask());
-  await assert.rejects(client.ask("b", ask({ method: "DELETE" })), MemberDown);
+  /** On a connection that was used before. */
+  const times = async (fields: Partial<MemberRequest>, isAnswered: boolean): Promise<number> => {
+    await client.ask("b", ask());
+    seen.length = 0;
+    const asked = client.ask("b", ask(fields));
+    if (isAnswered) assert.equal((await asked).status, 200);
+    else await assert.rejects(asked, MemberDown);
+    return seen.filter((method) => method === fields.method).length;
+  };
+  assert.equal(await times({ method: "GET" }, true), 2);
+  assert.equal(await times({ method: "HEAD" }, true), 2);
+  assert.equal(await times({ method: "POST", isRepeatable: true }, true), 2);
+  const body = bodyFrom(Buffer.from("bytes"));
+  assert.equal(await times({ method: "PUT", body }, true), 2);
+  assert.equal(body.begun, false);
+  // Whether it was done is not known: whoever asked decides.
+  assert.equal(await times({ method: "PUT" }, false), 1);
+  assert.equal(await times({ method: "POST" }, false), 1);
+  assert.equal(await times({ method: "DELETE" }, false), 1);
+  assert.equal(await times({ method: "DELETE", body }, false), 1);
 });
 
 test("whoever asked and leaves ends it, and the member is not blamed", async (t) => {
