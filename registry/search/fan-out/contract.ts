@@ -38,8 +38,8 @@ export class MemberFault extends Error {
   }
 }
 
-const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
-const MAX_LAYERS = 10_000;
+export const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
+export const MAX_LAYERS = 10_000;
 
 /** What a peer sent as `extensions`. @throws Error in one sentence, when it is not that */
 export function readExtensions(value: unknown): NonNullable<PeerRequest["extensions"]> {

@@ -3,7 +3,16 @@ import { answerDocument, type GraphQlAnswer, type HttpAnswer, placeOf, type Quer
 import type { Asker, Asking } from "../asking.ts";
 import type { Document, GraphQlRequest, Selection } from "../document.ts";
 import type { Search } from "../index.ts";
-import { type AskMember, type LayersByManifest, MemberFault, type OwnerOf, type PeerRequest } from "./contract.ts";
+import { objectIn, textIn } from "../json.ts";
+import {
+  type AskMember,
+  DIGEST,
+  type LayersByManifest,
+  MAX_LAYERS,
+  MemberFault,
+  type OwnerOf,
+  type PeerRequest,
+} from "./contract.ts";
 import { answerDifference } from "./difference.ts";
 import { answerOf, faultOf, merge, type Outcome, refusal, saidOf } from "./merge.ts";
 import { type MergePlan, planQuery, type QueryPlan } from "./plan.ts";
@@ -97,14 +106,25 @@ function layersIn({ hidden, query }: MergePlan, outcome: Outcome): LayersByManif
   const image = data?.[hidden.layers] as { readonly Manifests?: unknown } | null | undefined;
   if (image == null || data?.[query.key] == null) return undefined;
   const layers: Record<string, string[]> = {};
-  const list = (value: unknown): readonly Readonly<Record<string, unknown>>[] => {
-    if (Array.isArray(value) && value.every((each) => typeof each?.Digest === "string")) return value;
+  const list = (value: unknown): readonly unknown[] => {
+    if (Array.isArray(value)) return value;
     throw new MemberFault("it answered no layers of the image");
   };
+  let count = 0;
   for (const manifest of list(image.Manifests)) {
-    layers[String(manifest["Digest"])] = list(manifest["Layers"]).map((layer) => String(layer["Digest"]));
+    const found = list(objectIn(manifest)["Layers"]).map(digestIn);
+    layers[digestIn(manifest)] = found;
+    count += found.length;
   }
+  if (count > MAX_LAYERS) throw new MemberFault(`it answered ${count} layers, and ${MAX_LAYERS} are searched for`);
   return layers;
+}
+
+/** @throws MemberFault */
+function digestIn(value: unknown): string {
+  const digest = textIn(value, "Digest");
+  if (digest !== undefined && DIGEST.test(digest)) return digest;
+  throw new MemberFault("it answered a layer of the image without its digest");
 }
 
 /** The owner's answer, as it is: checked, at the places of this document. */
@@ -115,12 +135,10 @@ function passedThrough(query: Selection, outcome: Outcome): QueryAnswer {
     answer = answerOf(outcome);
     const value = answer.data?.[query.key];
     if (value == null) return refusal(query, saidOf(query.key, member, answer));
-    const errors = (answer.errors ?? []).map(({ message, path = [query.key], extensions }) => ({
-      message,
-      path,
-      ...placeOf(query, path),
-      ...(extensions === undefined ? {} : { extensions }),
-    }));
+    const errors = (answer.errors ?? []).map(({ message, path: given, extensions }) => {
+      const path = given?.[0] === query.key ? given : [query.key];
+      return { message, path, ...placeOf(query, path), ...(extensions === undefined ? {} : { extensions }) };
+    });
     return { value: shaped(query, typeOf("Query", query.name), value, query.key), errors };
   } catch (error) {
     if (!(error instanceof MemberFault)) throw error;
