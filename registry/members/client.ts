@@ -17,8 +17,13 @@ export interface MemberRequest {
   readonly account?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: MemberBody;
-  /** From the request's end to the answer's head. Default: `cluster.answerSeconds`. */
+  /**
+   * From the request's end to the answer's head. Default: `cluster.answerSeconds`. A shorter one also bounds the wait for a
+   * turn, that for the member to want the body, and the time in which an answer that is read whole ends.
+   */
   readonly deadlineMs?: number;
+  /** `false`: that it was not answered in time is no sign that the member is down. Default: it counts. */
+  readonly countsInBreaker?: false;
   readonly signal: AbortSignal;
 }
 
@@ -60,7 +65,7 @@ export class MemberClient {
     const { maxBytes = DEFAULT_MAX_BYTES } = request;
     const answer = await this.open(member, request);
     let isLate = false;
-    const cancel = this.#clock.after(WHOLE_MS, () => {
+    const cancel = this.#clock.after(Math.min(WHOLE_MS, request.deadlineMs ?? WHOLE_MS), () => {
       isLate = true;
       answer.discard();
     });
@@ -87,12 +92,12 @@ export class MemberClient {
     const observe = (outcome: Parameters<ObserveMember>[1]) =>
       this.#observe(member, outcome, this.#clock.monotonic() - startedMs);
     // Its own requests are no fault of the member's: the breaker does not hear of them.
-    const free = await this.#slot(origin, view, request.signal);
+    const free = await this.#slot(origin, view, request);
     try {
       if (!origin.breaker.lets()) {
         throw new MemberDown(member, "it failed several times in a row, and is asked again in some seconds");
       }
-      const answer = await this.#tell(origin, this.#openOn(origin, view, request, free));
+      const answer = await this.#tell(origin, request, this.#openOn(origin, view, request, free));
       observe("answered");
       return answer;
     } catch (error) {
@@ -103,15 +108,20 @@ export class MemberClient {
   }
 
   /** Tells the breaker how it ended. */
-  async #tell<Answer>(origin: Origin, asked: Promise<Answer>): Promise<Answer> {
+  async #tell<Answer>(
+    { breaker }: Origin,
+    { countsInBreaker }: MemberRequest,
+    asked: Promise<Answer>,
+  ): Promise<Answer> {
     try {
       const answer = await asked;
-      origin.breaker.succeeded();
+      breaker.succeeded();
       return answer;
     } catch (error) {
-      if (error instanceof MemberDown) origin.breaker.failed();
-      else if (isMemberError(error)) origin.breaker.succeeded();
-      else origin.breaker.unknown();
+      if (error instanceof MemberLate && countsInBreaker === false) breaker.unknown();
+      else if (error instanceof MemberDown) breaker.failed();
+      else if (isMemberError(error)) breaker.succeeded();
+      else breaker.unknown();
       throw error;
     }
   }
@@ -131,9 +141,10 @@ export class MemberClient {
     }
   }
 
-  async #slot(origin: Origin, view: View, signal: AbortSignal): Promise<() => void> {
+  async #slot(origin: Origin, view: View, request: MemberRequest): Promise<() => void> {
+    const { signal } = request;
     const patience = new AbortController();
-    const cancel = this.#clock.after(view.answerMs, () =>
+    const cancel = this.#clock.after(patienceMs(view, request), () =>
       patience.abort(new MemberDown(origin.id, "too many requests to it are under way")),
     );
     try {
@@ -167,7 +178,7 @@ export class MemberClient {
       const wait = (ms: number, why: string) => {
         cancelDeadline();
         if (isSettled) return;
-        cancelDeadline = this.#clock.after(ms, () => fail(new MemberDown(origin.id, why)));
+        cancelDeadline = this.#clock.after(ms, () => fail(new MemberLate(origin.id, why)));
       };
       const settle = () => {
         isSettled = true;
@@ -199,8 +210,9 @@ export class MemberClient {
         response.once("close", () => signal.removeEventListener("abort", onLate));
         resolve(response);
       });
-      const late = `no answer came within ${view.answerMs / 1000} s`;
-      wait(body === undefined ? (request.deadlineMs ?? view.answerMs) : view.answerMs, late);
+      const headMs = request.deadlineMs ?? view.answerMs;
+      const firstMs = body === undefined ? headMs : patienceMs(view, request);
+      wait(firstMs, `no answer came within ${firstMs / 1000} s`);
       if (body === undefined) {
         outgoing.end();
         return;
@@ -210,13 +222,21 @@ export class MemberClient {
         cancelDeadline();
         const stall = () => fail(new MemberDown(origin.id, `it took no byte for ${IDLE_MS / 1000} s`));
         sendBody(outgoing, body.bytes, { stalled: () => this.#clock.after(IDLE_MS, stall) }).then((isWhole) => {
-          if (isWhole) wait(request.deadlineMs ?? view.answerMs, "no answer came after the body's end");
+          if (isWhole) wait(headMs, `no answer came within ${headMs / 1000} s of the body's end`);
         }, fail);
       });
       outgoing.flushHeaders();
     });
   }
 }
+
+/** How long a request waits that has asked nothing of a store yet. */
+function patienceMs({ answerMs }: View, { deadlineMs = answerMs }: MemberRequest): number {
+  return Math.min(answerMs, deadlineMs);
+}
+
+/** It may be at work on its answer. */
+class MemberLate extends MemberDown {}
 
 /** Whether any of the body has left. */
 interface Sent {

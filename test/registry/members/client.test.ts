@@ -179,6 +179,61 @@ test("a member that failed five times is not asked for a while, then by one requ
   await client.ask("b", ask());
 });
 
+/** Time passes only when the test says so; `answered` is called once an answer's head is there. */
+async function standing(t: TestContext, answerMs: number, answered = () => {}) {
+  const member = await fakeMember();
+  t.after(member.close);
+  const clock = fakeClock();
+  const origins = new Map([["b", await openOrigin("b", { url: member.url }, clock)]]);
+  t.after(() => origins.get("b")?.close());
+  const view = { ...(await viewOf(t, {}, answerMs)), origins };
+  const client = new MemberClient(
+    () => view,
+    clock,
+    (_, outcome) => outcome === "answered" && answered(),
+  );
+  return { member, client, clock };
+}
+
+test("a request's own deadline also ends the wait until the body is wanted, and that for the answer's end", async (t) => {
+  const { member, client, clock } = await standing(t, 600_000, () => setImmediate(() => clock.advance(4_000)));
+  const body = bodyFrom(Buffer.from("bytes"));
+  const question = ask({ method: "POST", deadlineMs: 4_000 });
+  member.answer = () => clock.advance(4_000);
+  await assert.rejects(client.ask("b", { ...question, body }), /member b .* no answer came within 4 s$/);
+  assert.equal(body.begun, false);
+  await assert.rejects(client.ask("b", question), /no answer came within 4 s$/);
+  member.answer = (request, response) => {
+    response.writeContinue();
+    request.resume().on("end", () => clock.advance(4_000));
+  };
+  await assert.rejects(client.ask("b", { ...question, body }), /no answer came within 4 s of the body's end/);
+  member.answer = (_, response) => {
+    response.writeHead(200, { "Outrigger-Member": "b" });
+    response.write("half");
+  };
+  await assert.rejects(client.ask("b", question), /member b .* its answer did not end in time/);
+});
+
+test("a longer deadline is for the answer, not for the wait until the body is wanted", async (t) => {
+  const { member, client, clock } = await standing(t, 4_000);
+  member.answer = () => clock.advance(4_000);
+  const body = bodyFrom(Buffer.from("bytes"));
+  await assert.rejects(client.ask("b", ask({ method: "PUT", body, deadlineMs: 600_000 })), /within 4 s$/);
+});
+
+test("where slowness does not count, only a member that cannot be reached is not asked for a while", async (t) => {
+  const { member, client, clock } = await standing(t, 4_000);
+  const question = ask({ countsInBreaker: false });
+  member.answer = () => clock.advance(4_000);
+  for (let count = 0; count < 6; count += 1) await assert.rejects(client.ask("b", question), /within 4 s$/);
+  member.answer = say("b", 200, {});
+  assert.equal((await client.ask("b", ask())).status, 200);
+  member.answer = (request) => void request.socket.destroy();
+  for (let count = 0; count < 5; count += 1) await assert.rejects(client.ask("b", question), /connection failed/);
+  await assert.rejects(client.ask("b", question), /failed several times in a row/);
+});
+
 test("a body is sent only once the member asks for it: what is refused at once can be asked again", async (t) => {
   const { member, client } = await world(t);
   const body = bodyFrom(Buffer.from("bytes"));
