@@ -28,6 +28,10 @@ export type AskMember = (member: string, request: PeerRequest, context: PeerCont
 export interface PeerContext extends RequestContext {
   /** Name of the account that asks; "": nobody in particular. */
   readonly account: string;
+  /** The member may have to wait for a scanner. */
+  readonly mayScan: boolean;
+  /** Told of each part of the answer that has come. @throws Error where the answers to the document are too large by now */
+  readonly took: (sizeBytes: number) => void;
 }
 
 /** What one member's answer is not taken for; the rest of the answer is. */

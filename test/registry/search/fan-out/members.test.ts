@@ -330,6 +330,30 @@ describe("a member that fails", () => {
   });
 });
 
+describe("while repositories are on their way between members", () => {
+  it("what all answer may lack some, and says so; what one answers, or is refused, says nothing of it", async () => {
+    const cluster = world();
+    cluster.isMoving = true;
+    const message = /^some repositories are on their way between the members of the cluster .* may be missing here$/;
+    const all = await cluster.ask('{x:RepoListWithNewestImage{Results{Name}} y:GlobalSearch(query:"a"){Repos{Name}}}');
+    assert.ok(all.data?.["x"] && all.data["y"]);
+    assert.deepEqual(
+      all.errors?.map(({ path, locations, extensions }) => ({ path, locations, extensions })),
+      [
+        { path: ["x"], locations: [{ line: 1, column: 2 }], extensions: { code: "UNAVAILABLE" } },
+        { path: ["y"], locations: [{ line: 1, column: 43 }], extensions: { code: "UNAVAILABLE" } },
+      ],
+    );
+    for (const error of all.errors ?? []) assert.match(error.message, message);
+    const one = await cluster.ask(`{ImageList(repo:"${at("b")}"){Page{TotalCount}}}`);
+    assert.equal(one.errors, undefined);
+    const refused = await cluster.ask('{ImageList(repo:"" requestedPage:{limit:-1}){Page{TotalCount}}}');
+    assert.equal(refused.errors?.length, 1);
+    cluster.isMoving = false;
+    assert.equal((await cluster.ask("{RepoListWithNewestImage{Results{Name}}}")).errors, undefined);
+  });
+});
+
 describe("what a peer sends beside a query", () => {
   const layer = digestOf("layer");
   it("is taken when it is what it should be", () => {
