@@ -47,6 +47,27 @@ describe("a document of many aliases", () => {
     assert.ok(cluster.asked.length <= 10, `${cluster.asked.length} questions`);
   });
 
+  it("costs this member no more, whether it is asked alone or with all", async () => {
+    let filled = "";
+    const names = Array.from({ length: 20 }, (_, n) => `many/tags-${n}`);
+    const cluster = clusterOf(3, (source, _, owns) => {
+      const record = { mediaType: "application/vnd.oci.image.manifest.v1+json", sizeBytes: 1, layers: [] };
+      const name = names.find(owns);
+      // The first that is filled is the one that is asked.
+      if (name === undefined || filled !== "") return;
+      filled = name;
+      for (let n = 0; n < 500; n += 1) {
+        source.put(name, `sha256:${String(n).padStart(64, "0")}`, record, [`t${n}`], 1000);
+      }
+    });
+    const own = Array.from({ length: 4 }, (_, n) => `a${n}:ImageList(repo:"${filled}"){Results{${FIELDS}}}`);
+    const all = Array.from({ length: 4 }, (_, n) => `b${n}:ImageList(repo:""){Results{${FIELDS}}}`);
+    const both = await cluster.ask(`{${[...own, ...all].join(" ")}}`);
+    assert.match(both.errors?.[0]?.message ?? "", /values, and 1000000 are allowed/);
+    for (const some of [own, all.slice(0, 3)])
+      assert.equal((await cluster.ask(`{${some.join(" ")}}`)).errors, undefined);
+  });
+
   it("is answered where there is little to answer, also where all that there is was asked for", async () => {
     const cluster = large(50);
     const { errors } = await cluster.ask(aliases(`ImageList(repo:""){Results{${FIELDS}}}`));
