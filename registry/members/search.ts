@@ -5,11 +5,15 @@ import { RegistryError } from "../errors.ts";
 import { askOverHttp } from "../search/fan-out/over-http.ts";
 import type { SearchService } from "../search/service.ts";
 import { untilAgreed } from "./agree.ts";
+import { collect } from "./answers.ts";
 import type { MemberBody, MemberClient } from "./client.ts";
-import { MemberWrong, nobodys } from "./errors.ts";
+import { MemberDown, MemberWrong, nobodys } from "./errors.ts";
 import { preferencesPath } from "./paths.ts";
 import { parseJson } from "./verify.ts";
 import type { View } from "./view.ts";
+
+/** A page waits for two such questions after another, and still comes in time with the rest (registry/page/handler.ts). */
+const QUESTION_MS = 4_000;
 
 export interface MemberSearchParts {
   readonly view: () => View;
@@ -23,27 +27,41 @@ export interface MemberSearchParts {
 
 /** As of all members. */
 export function searchOfAll({ view, client, clock, local, account }: MemberSearchParts): SearchService {
-  const { list, self } = view();
+  const { list, self, answerMs } = view();
+  const patience = new Patience(clock);
   const cluster = {
     self,
     members: () => list.ids,
     ownerOf: (name: string) => list.ownerOf(name) ?? self,
-    askMember: askOverHttp((member, { path, body, maxBytes }, context) =>
-      untilAgreed(clock, context.signal, () =>
-        client.ask(member, {
-          method: "POST",
-          path,
-          role: "itself",
-          account: context.account,
-          headers: { "content-type": "application/json", "x-request-id": context.requestId },
-          body: wholeBody(body),
-          maxBytes,
-          signal: context.signal,
+    askMember: askOverHttp((member, { path, body, maxBytes }, context) => {
+      const deadlineMs = context.mayScan ? answerMs : Math.min(answerMs, QUESTION_MS);
+      return patience.ask(member, deadlineMs, context.signal, (signal) =>
+        untilAgreed(clock, signal, async () => {
+          const answer = await client.open(member, {
+            method: "POST",
+            path,
+            role: "itself",
+            account: context.account,
+            headers: { "content-type": "application/json", "x-request-id": context.requestId },
+            body: wholeBody(body),
+            deadlineMs,
+            // What takes a search long need not keep pushes and pulls from the member.
+            countsInBreaker: false,
+            signal,
+          });
+          try {
+            const told = { ...answer, body: metered(answer.body, context.took) };
+            return { status: answer.status, body: await collect(told, maxBytes) };
+          } finally {
+            answer.discard();
+          }
         }),
-      ),
-    ),
+      );
+    }),
     // Whether the account may change anything is the same for all repositories today.
     readOnly: !account.mayWrite("any"),
+    // What is left is known to each member by itself, and as soon as nothing is, the operator takes `previous` out.
+    isMoving: () => view().previous !== undefined,
   };
   return {
     ...local,
@@ -67,6 +85,47 @@ export function searchOfAll({ view, client, clock, local, account }: MemberSearc
       throw refusedBy(owner, answer.status, answer.body);
     },
   };
+}
+
+/** One service's, for one request: a member that leaves one question unanswered is not asked another. */
+class Patience {
+  readonly #clock: Clock;
+  readonly #silent = new Map<string, MemberDown>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** @throws MemberDown, whichever part of the answer it is that does not come in time; what `ask` throws */
+  async ask<Answer>(
+    member: string,
+    deadlineMs: number,
+    signal: AbortSignal,
+    ask: (signal: AbortSignal) => Promise<Answer>,
+  ): Promise<Answer> {
+    const silent = this.#silent.get(member);
+    if (silent !== undefined) throw silent;
+    const ended = new AbortController();
+    const cancel = this.#clock.after(deadlineMs, () => ended.abort(new Error("the question has taken too long")));
+    try {
+      return await ask(AbortSignal.any([signal, ended.signal]));
+    } catch (error) {
+      const isLate = ended.signal.aborted && !signal.aborted;
+      const told = isLate ? new MemberDown(member, `no answer came within ${deadlineMs / 1000} s`, error) : error;
+      if (told instanceof MemberDown) this.#silent.set(member, told);
+      throw told;
+    } finally {
+      cancel();
+    }
+  }
+}
+
+/** @param took may throw: it is too much */
+async function* metered(bytes: AsyncIterable<Buffer>, took: (sizeBytes: number) => void): AsyncGenerator<Buffer, void> {
+  for await (const chunk of bytes) {
+    took(chunk.length);
+    yield chunk;
+  }
 }
 
 function wholeBody(bytes: Buffer): MemberBody {

@@ -41,6 +41,12 @@ const MAX_LOOKED_THROUGH = 20_000;
 export const PART_ITEMS = 200;
 const MAX_LISTENERS = 1_000;
 
+/** By a document so far. */
+export interface Spent {
+  cost: number;
+  lookedThrough: number;
+}
+
 const NOTHING: Preferred = { starred: new Set(), bookmarked: new Set() };
 
 export class Asking {
@@ -53,10 +59,11 @@ export class Asking {
   #preferred: Promise<Preferred> | undefined;
   #turns: Promise<void> | undefined;
   readonly #reading = new Map<string, Promise<Records>>();
-  #cost = 0;
-  #lookedThrough = 0;
+  /** Shared by all that is asked here for one document. */
+  readonly spent: Spent;
 
-  constructor(parts: SearchParts, asker: Asker, memory: RecordMemory) {
+  constructor(parts: SearchParts, asker: Asker, memory: RecordMemory, spent: Spent = { cost: 0, lookedThrough: 0 }) {
+    this.spent = spent;
     this.parts = parts;
     this.asker = asker;
     this.#memory = memory;
@@ -114,18 +121,18 @@ export class Asking {
 
   /** Before an answer of so many items is made. @throws QueryError */
   charge(items: number, valuesPerItem: number): void {
-    this.#cost += items * valuesPerItem;
-    if (this.#cost > MAX_COST) {
+    this.spent.cost += items * valuesPerItem;
+    if (this.spent.cost > MAX_COST) {
       throw new QueryError(
-        `the answer would have about ${this.#cost} values, and ${MAX_COST} are allowed: ask for fewer items (requestedPage.limit) or fewer fields`,
+        `the answer would have about ${this.spent.cost} values, and ${MAX_COST} are allowed: ask for fewer items (requestedPage.limit) or fewer fields`,
       );
     }
   }
 
   /** @throws QueryError */
   lookThrough(images: number): void {
-    this.#lookedThrough += images;
-    if (this.#lookedThrough > MAX_LOOKED_THROUGH) {
+    this.spent.lookedThrough += images;
+    if (this.spent.lookedThrough > MAX_LOOKED_THROUGH) {
       throw new QueryError(
         `more than ${MAX_LOOKED_THROUGH} images share a layer with what was asked for: that is too many to look through`,
       );

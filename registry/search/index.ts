@@ -1,7 +1,7 @@
 /** Searches over one registry: `createSearch`. */
 import { execute, type FieldNode, type GraphQLError, Kind } from "graphql";
 import { type AnswerError, answerDocument, type HttpAnswer, inOrder, type QueryAnswer, showError } from "./answer.ts";
-import { type Asker, Asking, type SearchParts } from "./asking.ts";
+import { type Asker, Asking, type SearchParts, type Spent } from "./asking.ts";
 import { valuesPerItem } from "./cost.ts";
 import { RecordMemory } from "./details.ts";
 import type { Document, GraphQlRequest, Selection } from "./document.ts";
@@ -13,7 +13,8 @@ import { schema } from "./schema.ts";
 export type Explain = (error: unknown) => { readonly message: string; readonly code: string };
 
 export interface Search {
-  answer(request: GraphQlRequest, asker: Asker): Promise<HttpAnswer>;
+  /** @param spent by what else is asked here for the same document */
+  answer(request: GraphQlRequest, asker: Asker, spent?: Spent): Promise<HttpAnswer>;
   /** One query of a document, here; a document's queries share one `Asking`. */
   answerQuery(query: Selection, document: Document, asking: Asking): Promise<QueryAnswer>;
   asking(asker: Asker): Asking;
@@ -22,11 +23,11 @@ export interface Search {
 /** @param explain also logs what someone must look at */
 export function createSearch(parts: SearchParts, explain: Explain): Search {
   const memory = new RecordMemory();
-  const asking = (asker: Asker) => new Asking(parts, asker, memory);
+  const asking = (asker: Asker, spent?: Spent) => new Asking(parts, asker, memory, spent);
   const search: Search = {
     asking,
-    answer(request, asker) {
-      const one = asking(asker);
+    answer(request, asker, spent) {
+      const one = asking(asker, spent);
       return answerDocument(request, (query, document) => search.answerQuery(query, document, one));
     },
     async answerQuery(query, document, one) {

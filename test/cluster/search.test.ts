@@ -10,18 +10,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { hashSync } from "bcryptjs";
 import { memberList } from "../../registry/members/owners.ts";
 import { FixtureScanner } from "../helpers/fixture-scanner.ts";
-import { bytesContent, digestOf } from "../helpers/oci.ts";
+import { bytesContent, digestOf, image } from "../helpers/oci.ts";
+import { until } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import type { RegistryClient } from "../helpers/registry-client.ts";
 import { tempFolder } from "../helpers/temp.ts";
 import { fixture, WORLD } from "../registry/search/world.ts";
-import { countRequests, ids, type MemberId, startWorld, type World } from "./world.ts";
+import { countRequests, ids, type MemberId, namesOf, startWorld, type World } from "./world.ts";
 
 const SEARCH = "/v2/_zot/ext/search";
 const BLOBS = fixture<Readonly<Record<string, string>>>("world-blobs.json");
 const ANSWERS =
   fixture<readonly { readonly name: string; readonly query: string; readonly status: number }[]>("zot-answers.json");
 const owners = (of: readonly MemberId[]) => memberList(of, { by: "rendezvous", key: "", rules: [] });
+
+interface Answer {
+  readonly errors?: readonly { readonly message: string; readonly path: unknown }[];
+  readonly data: {
+    readonly RepoListWithNewestImage: { readonly Page: { TotalCount: number }; readonly Results: { Name: string }[] };
+  };
+}
 
 interface Ann {
   readonly authorization: string;
@@ -73,6 +81,8 @@ describe("a search over a cluster", () => {
     writeFileSync(file, `ann:${hashSync("ann", 4)}\nbob:${hashSync("bob", 4)}\n`);
     return startWorld(within, {
       first,
+      // The default, which a page would wait for too long.
+      cluster: { answerSeconds: 10 },
       config: { auth: { htpasswd: { file } }, scanner: { address: scanner.address } },
     });
   };
@@ -170,6 +180,46 @@ describe("a search over a cluster", () => {
     }
   });
 
+  it("a member that hangs costs its part and is named, on the page too, before anybody gives up; pulls are not cut off", async (t) => {
+    const [hung, asked] = ["c", "a"] as const;
+    const { client } = world.members[asked];
+    const names = [...new Set(WORLD.manifests.map(({ name }) => name))];
+    const theirs = names.find((name) => owners(ids).ownerOf(name) === hung) ?? "";
+    const others = names.find((name) => owners(ids).ownerOf(name) === "b") ?? "";
+    const process = world.members[hung].process;
+    process.signal("SIGSTOP");
+    t.after(() => process.signal("SIGCONT"));
+    const headers = { ...ann };
+    const said = /member c of the cluster does not answer: no answer came within 4 s/i;
+    // As many as would be asked of a member that is down before it is left alone.
+    const pages = await Promise.all(
+      ["/", "/?q=a", "/?q=:1", `/r/${theirs}`, `/r/${others}`, "/"].map((path) =>
+        client.request("GET", path, { headers }),
+      ),
+    );
+    assert.deepEqual(
+      pages.map(({ status }) => status),
+      [200, 200, 200, 503, 200, 200],
+    );
+    for (const [index, { body }] of pages.entries()) {
+      if (index === 4) continue;
+      assert.match(body.toString(), said);
+    }
+    assert.match(pages[0]?.body.toString() ?? "", new RegExp(`href="/r/${others}"`));
+    // A document asks it once.
+    const aliases = Array.from({ length: 24 }, (_, n) => `q${n}:RepoListWithNewestImage{Results{Name}}`).join(" ");
+    const { data, errors } = JSON.parse((await ask(asked, `{${aliases}}`)).text);
+    assert.equal(errors.length, 24);
+    for (const { message, extensions } of errors) {
+      assert.match(message, said);
+      assert.equal(extensions.member, hung);
+    }
+    assert.ok(data.q23.Results.some(({ Name }: { Name: string }) => Name === others));
+    process.signal("SIGCONT");
+    // Nobody was kept from it meanwhile: slowness of a search is none of a pull's.
+    await client.expect(200, "GET", `/v2/${theirs}/tags/list`, { headers });
+  });
+
   it("a member that is away costs its part and is named; what is another's is whole", async () => {
     const [gone, asked] = ["c", "a"] as const;
     await world.members[gone].process.kill();
@@ -192,5 +242,41 @@ describe("a search over a cluster", () => {
     await world.members[gone].restart();
     const again = JSON.parse((await ask(asked, "{RepoListWithNewestImage{Page{TotalCount}}}")).text);
     assert.equal(again.errors, undefined);
+  });
+});
+
+describe("a search while names move", () => {
+  const scope = new Scope();
+  after(scope.close);
+
+  it("says that some repositories may be missing, on the page too, until the list before is taken out", async () => {
+    const world = await startWorld(scope, { first: ["a"], running: ["a", "b"], config: { cores: "one" } });
+    const { a, b } = world.members;
+    const name = namesOf(owners(["a", "b"]).ownerOf, "b", 1)[0] ?? "";
+    await a.client.pushImage(name, image({ seed: name, layerBytes: [100] }), "v1");
+    const query = encodeURIComponent("{RepoListWithNewestImage{Page{TotalCount} Results{Name}}}");
+    const search = async (): Promise<Answer> =>
+      JSON.parse((await a.client.expect(200, "GET", `${SEARCH}?query=${query}`)).body.toString());
+    const page = async () => (await a.client.expect(200, "GET", "/")).body.toString();
+    const words = /some repositories are on their way between the members of the cluster/;
+    assert.equal((await search()).errors, undefined);
+    const members = world.listOf("a", "b");
+    for (const member of [b, a]) await member.reload({ members, previous: { members: world.listOf("a") } });
+    const { errors, data } = await search();
+    assert.equal(errors?.length, 1);
+    assert.match(errors[0]?.message ?? "", words);
+    assert.deepEqual(errors[0]?.path, ["RepoListWithNewestImage"]);
+    assert.ok(data.RepoListWithNewestImage);
+    assert.match(await page(), words);
+    await until(
+      async () => (await search()).data.RepoListWithNewestImage.Results.some(({ Name }) => Name === name),
+      30_000,
+      () => `${name} never came to b`,
+    );
+    for (const member of [b, a]) await member.reload({ members });
+    const whole = await search();
+    assert.equal(whole.errors, undefined);
+    assert.equal(whole.data.RepoListWithNewestImage.Page.TotalCount, 1);
+    assert.doesNotMatch(await page(), words);
   });
 });

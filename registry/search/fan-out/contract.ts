@@ -28,6 +28,10 @@ export type AskMember = (member: string, request: PeerRequest, context: PeerCont
 export interface PeerContext extends RequestContext {
   /** Name of the account that asks; "": nobody in particular. */
   readonly account: string;
+  /** The member may have to wait for a scanner. */
+  readonly mayScan: boolean;
+  /** Told of each part of the answer that has come. @throws Error where the answers to the document are too large by now */
+  readonly took: (sizeBytes: number) => void;
 }
 
 /** What one member's answer is not taken for; the rest of the answer is. */
@@ -38,8 +42,8 @@ export class MemberFault extends Error {
   }
 }
 
-const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
-const MAX_LAYERS = 10_000;
+export const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
+export const MAX_LAYERS = 10_000;
 
 /** What a peer sent as `extensions`. @throws Error in one sentence, when it is not that */
 export function readExtensions(value: unknown): NonNullable<PeerRequest["extensions"]> {

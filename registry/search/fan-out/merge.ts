@@ -2,6 +2,7 @@
 import { type AnswerError, type GraphQlAnswer, inOrder, placeOf, type QueryAnswer } from "../answer.ts";
 import type { Selection } from "../document.ts";
 import { QueryError } from "../errors.ts";
+import { objectIn } from "../json.ts";
 import { countOn, infoOf, type PageInfo } from "../page.ts";
 import { byText } from "../selecting.ts";
 import { msOf } from "../times.ts";
@@ -35,6 +36,7 @@ interface Part {
 }
 
 const MAX_MESSAGE = 500;
+const MAX_CODE = 100;
 
 export function merge(plan: MergePlan, outcomes: readonly Outcome[], ownerOf: OwnerOf): QueryAnswer {
   const { query } = plan;
@@ -78,7 +80,7 @@ export function refusal(query: Selection, { message, extensions }: AnswerError):
 /** One member's entry among the errors; the rest of the answer stands. */
 export function faultOf(query: Selection, member: string, message: string, extensions = {}): AnswerError {
   return {
-    message: message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message,
+    message: cut(message),
     path: [query.key],
     ...placeOf(query),
     extensions: { ...extensions, member },
@@ -101,7 +103,23 @@ export function answerOf(outcome: Outcome): GraphQlAnswer {
     throw new MemberFault(`member ${member} answered with errors that are not GraphQL's`);
   }
   if (data !== null && typeof data !== "object") throw new MemberFault(`member ${member} answered what is not GraphQL`);
-  return { errors, data };
+  return { errors: errors.map(believed), data };
+}
+
+/** What is taken of a member's error: of its words so many, of the rest what has the form that the specification gives it. */
+function believed({ message, path, extensions }: AnswerError): AnswerError {
+  const isPath = Array.isArray(path) && path.every((part) => typeof part === "string" || typeof part === "number");
+  const code: unknown = extensions?.["code"];
+  return {
+    message: cut(message),
+    ...(isPath ? { path } : {}),
+    // Members tell no more than this.
+    ...(typeof code === "string" && code.length <= MAX_CODE ? { extensions: { code } } : {}),
+  };
+}
+
+function cut(message: string): string {
+  return message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message;
 }
 
 /**
@@ -149,7 +167,7 @@ function itemsOf(plan: MergePlan, part: Part, list: Selection, given: unknown, o
     throw new MemberFault(`member ${member} answered ${values.length} items where ${due} were due`);
   }
   const items = values.map((value, index): Item => {
-    const keys = given[index] as Readonly<Record<string, unknown>>;
+    const keys = objectIn(given[index]);
     const name = keys[plan.hidden.name];
     const tag = plan.of === "repos" ? "" : keys[plan.hidden.tag];
     if (typeof name !== "string" || typeof tag !== "string")
@@ -237,7 +255,7 @@ function errorsOf(plan: MergePlan, key: string, { part, index: from }: Item, to:
     if (path?.[0] !== plan.query.key || path[1] !== key || path[2] !== from) return [];
     const moved = [plan.query.key, key, to, ...path.slice(3)];
     return {
-      message: message.slice(0, MAX_MESSAGE),
+      message,
       path: moved,
       ...placeOf(plan.query, moved),
       ...(extensions === undefined ? {} : { extensions }),

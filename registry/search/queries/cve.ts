@@ -14,7 +14,7 @@ import {
   type SortCriteria,
   window,
 } from "../page.ts";
-import type { Cve, Scan, Scannable, Scanner, Severity } from "../scanner.ts";
+import type { Cve, Scannable, Scanner, Severity } from "../scanner.ts";
 import { byText, selectImages } from "../selecting.ts";
 import { asScanned, cvesOf, summaryOf, type VulnerabilitySummary, worse } from "../vulnerabilities.ts";
 import { imagesWhere } from "./digests.ts";
@@ -35,6 +35,8 @@ export interface CveList {
 
 /** zot's bound for one page of vulnerabilities. */
 const MAX_CVES = 4096;
+/** Of one query. */
+const SCANS_AT_ONCE = 4;
 const ORDERS: readonly SortCriteria[] = ["SEVERITY", "ALPHABETIC_ASC", "ALPHABETIC_DSC"];
 
 export function scannerOf(asking: Asking): Scanner {
@@ -65,14 +67,37 @@ export async function cveListForImage(
 
 /** @throws QueryError when any of them cannot be scanned */
 export async function scanAll(scanner: Scanner, images: readonly Scannable[], asking: Asking): Promise<Cve[]> {
-  const scans: Scan[] = [];
-  for (const image of images) {
-    const scan = await asScanned(scanner.scan(image, asking.context));
-    if ("unscannable" in scan)
-      throw new QueryError(`${image.name}@${image.digest} cannot be scanned: ${scan.unscannable}`);
-    scans.push(scan);
-  }
-  return cvesOf(scans);
+  return cvesOf(
+    await someAtOnce(images, async (image) => {
+      const scan = await asScanned(scanner.scan(image, asking.context));
+      if ("unscannable" in scan)
+        throw new QueryError(`${image.name}@${image.digest} cannot be scanned: ${scan.unscannable}`);
+      return scan;
+    }),
+  );
+}
+
+/** Rejects as one after another would: with what befell the first of those that failed; then no more are begun. */
+async function someAtOnce<Item, Answer>(
+  items: readonly Item[],
+  act: (item: Item) => Promise<Answer>,
+): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  let next = 0;
+  const failures: { readonly index: number; readonly error: unknown }[] = [];
+  const work = async () => {
+    for (let index = next++; index < items.length && failures.length === 0; index = next++) {
+      try {
+        answers[index] = await act(items[index] as Item);
+      } catch (error) {
+        failures.push({ index, error });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: SCANS_AT_ONCE }, work));
+  const [first] = failures.sort((a, b) => a.index - b.index);
+  if (first !== undefined) throw first.error;
+  return answers;
 }
 
 /** `undefined`: the repository has no such manifest. */
@@ -191,11 +216,11 @@ export async function imageListWithCveFixed(
     );
   }
   const vulnerable = new Set<string>();
-  for (const image of images.values()) {
+  await someAtOnce([...images.values()], async (image) => {
     const scan = await scanner.scan(image, asking.context).catch(() => ({ unscannable: "" }));
     asking.context.signal.throwIfAborted();
     if ("unscannable" in scan || scan.cves.some(({ id }) => id === args.id)) vulnerable.add(image.digest);
-  }
+  });
   const now = (await asking.view()).repository(args.image);
   const found = now === undefined ? [] : fixedIn(now, vulnerable).filter((each) => imageFits(filter, each));
   return showImages(asking, selectImages(found, page), values);

@@ -1,8 +1,9 @@
 /** Queries about vulnerabilities, with a scanner that knows what it is told. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { scanAll } from "../../../registry/search/queries/cve.ts";
 import { cve, FakeScanner } from "./fake-scanner.ts";
-import { searching, worldSource } from "./world.ts";
+import { askerOf, NOBODY, searching, worldSource } from "./world.ts";
 
 const APP = "sha256:4510041ad4843f7c6b589e9fcbada4bb86087f9530c8ccf7f921d891acfe0fdd";
 const APP_NEWER = "sha256:12c16da9507f777cfb78376c2d59e4f429016bad7d88392471ba90b066c7abd0";
@@ -77,6 +78,30 @@ describe("vulnerabilities of an image", () => {
       CVEList: [],
       Summary: { MaxSeverity: "NONE", Count: 0 },
     });
+  });
+
+  it("of an index are looked for in some of its images at once; of those that fail the first one is named", async () => {
+    const children = Array.from({ length: 12 }, (_, n) => `sha256:${String(n).padStart(64, "0")}`);
+    const images = children.map((digest) => ({ name: "many/images", digest, mediaType: "x" }));
+    let [underWay, most] = [0, 0];
+    const scanner = new FakeScanner();
+    scanner.scan = async ({ digest }) => {
+      scanner.scanned.push(digest);
+      underWay += 1;
+      most = Math.max(most, underWay);
+      // The later ones first.
+      for (let turn = children.indexOf(digest); turn < children.length; turn += 1) await new Promise(setImmediate);
+      underWay -= 1;
+      return scanner.scans.get(digest) ?? { cves: [LOW] };
+    };
+    const { search } = searching(worldSource(), scanner);
+    const asking = search.asking(askerOf(NOBODY));
+    assert.deepEqual(await scanAll(scanner, images, asking), [LOW]);
+    assert.deepEqual([scanner.scanned.length, most], [12, 4]);
+    scanner.scanned.length = 0;
+    for (const failing of [1, 2]) scanner.scans.set(children[failing] ?? "", { unscannable: `${failing}` });
+    await assert.rejects(scanAll(scanner, images, asking), /many\/images@sha256:0+1 cannot be scanned: 1/);
+    assert.ok(scanner.scanned.length < 12, "no more are begun");
   });
 
   it("of an index are those of its images, each once and as bad as it gets", async () => {

@@ -20,6 +20,8 @@ export interface Cluster {
   readonly asked: { readonly member: string; readonly request: PeerRequest }[];
   /** By member: what it answers instead. */
   readonly instead: Map<string, (request: PeerRequest, answer: () => Promise<GraphQlAnswer>) => Promise<GraphQlAnswer>>;
+  /** Repositories are on their way between members. */
+  isMoving: boolean;
   ask(query: string, variables?: Record<string, unknown>, asker?: Asker): Promise<GraphQlAnswer & { status: number }>;
 }
 
@@ -46,6 +48,7 @@ export function clusterOf(count: number, fill: Fill, scanner?: Scanner): Cluster
     self: "a",
     members: () => ids,
     ownerOf,
+    isMoving: () => cluster.isMoving,
     async askMember(member, request) {
       asked.push({ member, request });
       const honest = async () => {
@@ -58,16 +61,18 @@ export function clusterOf(count: number, fill: Fill, scanner?: Scanner): Cluster
       return other === undefined ? honest() : other(request, honest);
     },
   });
-  return {
+  const cluster: Cluster = {
     ids,
     sources,
     ownerOf,
     asked,
     instead,
+    isMoving: false,
     async ask(query, variables, asker = askerOf(NOBODY)) {
       current = asker;
       const { status, answer: answered } = await answer({ query, variables }, asker);
       return { status, ...JSON.parse(JSON.stringify(answered)) };
     },
   };
+  return cluster;
 }

@@ -191,6 +191,77 @@ describe("a member that fails", () => {
     });
   }
 
+  const oddErrors: [string, object][] = [
+    ["no path", { path: null }],
+    ["a number for a path", { path: 5 }],
+    ["objects in a path", { path: [{}, null] }],
+    ["a path from elsewhere", { path: ["other", 1] }],
+    ["a text for extensions", { path: ["x"], extensions: "x" }],
+    ["null for extensions", { path: ["x"], extensions: null }],
+    ["a code that is a tree", { path: ["x"], extensions: { code: { a: [] }, more: "m".repeat(1000) } }],
+  ];
+  for (const [what, odd] of oddErrors) {
+    it(`answers with errors that have ${what}: their words alone are told, and the rest stands`, async () => {
+      for (const query of [`x:ImageList(repo:"${at("b")}"){Page{TotalCount}}`, 'x:ImageList(repo:""){Results{Tag}}']) {
+        for (const isAnswered of [true, false]) {
+          const cluster = world();
+          cluster.instead.set("b", async (_, honest) => ({
+            data: isAnswered ? (await honest()).data : null,
+            errors: [{ message: "y".repeat(100_000), ...odd }],
+          }));
+          const { status, data, errors = [] } = await cluster.ask(`{${query} __typename}`);
+          assert.equal(status, 200);
+          if (isAnswered) assert.equal(data?.["__typename"], "Query");
+          for (const { message, path, extensions } of errors) {
+            assert.ok(message.length < 700, `${message.length}`);
+            assert.equal(path?.[0], "x");
+            assert.ok(JSON.stringify(extensions ?? {}).length < 100);
+          }
+          assert.ok(isAnswered || errors.length > 0);
+        }
+      }
+    });
+  }
+
+  const LIST_OF_IMAGE = /outriggerLayers/;
+  const oddLayers: [string, unknown, RegExp][] = [
+    ["no digests", [{ Digest: "x", Layers: [] }], /member b did not answer: it answered a layer .* without its digest/],
+    ["layers without digests", [{ Digest: digestOf("m"), Layers: [{ Digest: "x" }] }], /without its digest/],
+    ["numbers", [5], /it answered no layers/],
+    ["no list", "many", /it answered no layers/],
+    [
+      "too many layers",
+      [{ Digest: digestOf("m"), Layers: Array(10_001).fill({ Digest: digestOf("l") }) }],
+      /it answered 10001 layers, and 10000 are searched for/,
+    ],
+  ];
+  for (const [what, Manifests, message] of oddLayers) {
+    it(`answers ${what} of the image whose layers are searched for: it is named, and nobody else is asked`, async () => {
+      const cluster = world();
+      cluster.instead.set("b", async ({ query }, honest) => {
+        const { data } = await honest();
+        return LIST_OF_IMAGE.test(query) ? { data: { ...data, outriggerLayers: { Manifests } } } : { data };
+      });
+      const { data, errors } = await cluster.ask(`{BaseImageList(image:"${at("b")}:t"){Results{Tag}}}`);
+      assert.deepEqual(data, { BaseImageList: null });
+      assert.match(errors?.[0]?.message ?? "", message);
+      assert.equal(errors?.[0]?.extensions?.["member"], "b");
+      assert.equal(cluster.asked.length, 1);
+    });
+  }
+
+  it("answers null among its items: it is named", async () => {
+    const cluster = world();
+    cluster.instead.set("b", async (_, honest) => {
+      const answer = await honest();
+      const list = answer.data?.["x"] as { Images: unknown[] } | undefined;
+      list?.Images.splice(0, 1, null);
+      return answer;
+    });
+    const { errors } = await cluster.ask('{x:GlobalSearch(query:":t" requestedPage:{limit:5}){Images{Tag}}}');
+    assert.match(errors?.[0]?.message ?? "", /member b answered an item without its name/);
+  });
+
   it("owns what one query is about: that query is null, and the others are answered", async () => {
     const cluster = world();
     cluster.instead.set("b", () => Promise.reject(new Error("gone")));
@@ -256,6 +327,30 @@ describe("a member that fails", () => {
     const { data, errors } = await cluster.ask("{l:RepoListWithNewestImage{Results{Name}} __typename}");
     assert.deepEqual(data, { l: null, __typename: "Query" });
     assert.deepEqual(errors?.map(({ extensions }) => extensions?.["member"]).sort(), ["a", "b", "c"]);
+  });
+});
+
+describe("while repositories are on their way between members", () => {
+  it("what all answer may lack some, and says so; what one answers, or is refused, says nothing of it", async () => {
+    const cluster = world();
+    cluster.isMoving = true;
+    const message = /^some repositories are on their way between the members of the cluster .* may be missing here$/;
+    const all = await cluster.ask('{x:RepoListWithNewestImage{Results{Name}} y:GlobalSearch(query:"a"){Repos{Name}}}');
+    assert.ok(all.data?.["x"] && all.data["y"]);
+    assert.deepEqual(
+      all.errors?.map(({ path, locations, extensions }) => ({ path, locations, extensions })),
+      [
+        { path: ["x"], locations: [{ line: 1, column: 2 }], extensions: { code: "UNAVAILABLE" } },
+        { path: ["y"], locations: [{ line: 1, column: 43 }], extensions: { code: "UNAVAILABLE" } },
+      ],
+    );
+    for (const error of all.errors ?? []) assert.match(error.message, message);
+    const one = await cluster.ask(`{ImageList(repo:"${at("b")}"){Page{TotalCount}}}`);
+    assert.equal(one.errors, undefined);
+    const refused = await cluster.ask('{ImageList(repo:"" requestedPage:{limit:-1}){Page{TotalCount}}}');
+    assert.equal(refused.errors?.length, 1);
+    cluster.isMoving = false;
+    assert.equal((await cluster.ask("{RepoListWithNewestImage{Results{Name}}}")).errors, undefined);
   });
 });
 
