@@ -39,8 +39,8 @@ export type HandoverState = "taken" | "done";
 export interface Handover {
   /** From facts, in the order of their keys, which `after` is one of; "": from the beginning. */
   contents(name: string, kind: ContentKind, after: string, context: RequestContext): Promise<ContentPage>;
-  /** As a push; a tag that is there already stays as it is. */
-  putManifest(name: string, push: Omit<ManifestPush, "keepsTags">, context: RequestContext): Promise<void>;
+  /** As a push (ManifestPush.isHandedOver). */
+  putManifest(name: string, push: Omit<ManifestPush, "isHandedOver">, context: RequestContext): Promise<void>;
   /** @param handover which change of members it belongs to, 16 hex digits */
   state(name: string, handover: string, context: RequestContext): Promise<HandoverState | undefined>;
   mark(name: string, handover: string, state: HandoverState, context: RequestContext): Promise<void>;
@@ -52,7 +52,7 @@ export function createHandover(core: Core): Handover {
   return {
     contents: (name, kind, after, context) => contents(core, name, kind, after, context),
     async putManifest(name, push, context) {
-      await putManifest(core, name, { ...push, keepsTags: true }, context);
+      await putManifest(core, name, { ...push, isHandedOver: true }, context);
     },
     async state(name, handover, context) {
       const [mark] = await core.ledger.get([handoverKey(handover, name)], context);

@@ -41,12 +41,15 @@ export interface ManifestPush {
   readonly contentType: string;
   readonly digest?: string;
   readonly tags: readonly string[];
-  /** A tag that is there already stays as it is: what a repository's new owner has set is newer than what it takes over. */
-  readonly keepsTags?: boolean;
+  /**
+   * Another member of the cluster acknowledged it, and hands it over: blobs that it lacks are no reason to refuse it, and a
+   * tag that is there already is newer and stays as it is.
+   */
+  readonly isHandedOver?: boolean;
 }
 
 interface Pushed {
-  readonly keepsTags: boolean;
+  readonly isHandedOver: boolean;
   readonly name: string;
   readonly digest: string;
   readonly bytes: Buffer;
@@ -70,7 +73,7 @@ export async function putManifest(
       detail: { given: pushed.digest, computed: digest },
     });
   }
-  const push = { name, digest, bytes: pushed.bytes, manifest, keepsTags: pushed.keepsTags ?? false };
+  const push = { name, digest, bytes: pushed.bytes, manifest, isHandedOver: pushed.isHandedOver ?? false };
   const tags = [...new Set(pushed.tags)];
   let at = 0;
   do {
@@ -152,7 +155,10 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
     found.push(...(await core.ledger.get(links(at, at + limits.getKeys), context)));
   }
   const missing = manifest.blobs.filter((_, index) => found[index] === undefined);
-  if (missing.length > 0) {
+  if (missing.length > 0 && push.isHandedOver) {
+    const digests = missing.slice(0, 100);
+    core.log.warn({ name, digest, digests }, "a manifest was handed over without blobs that it names");
+  } else if (missing.length > 0) {
     throw new RegistryError("MANIFEST_BLOB_UNKNOWN", `${missing.length} blob(s) of the manifest are not in ${name}`, {
       detail: { digests: missing.slice(0, 100) },
     });
@@ -172,7 +178,7 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
         const [link, derived, history, searched] = answer.slice(firstTag + 4 * index);
         return { tag, link, derived, history, searched };
       })
-      .filter(({ link }) => !push.keepsTags || link === undefined),
+      .filter(({ link }) => !push.isHandedOver || link === undefined),
   };
 }
 
