@@ -126,7 +126,7 @@ export class OwnRepositories {
     const digest = query.get("digest");
     if (request.method === "PUT" && answer.status === 201 && digest !== null) {
       try {
-        await mover.bring(route.name, digest, from, context);
+        if (!(await mover.bring(route.name, digest, from, context))) throw nowhere(digest, from);
       } catch (error) {
         answer.discard();
         throw error;
@@ -155,6 +155,12 @@ export class OwnRepositories {
 export function withRepositories(exchange: Exchange, changed: Partial<Repositories>): Exchange {
   const { shared } = exchange;
   return { ...exchange, shared: { ...shared, repositories: { ...shared.repositories, ...changed } } };
+}
+
+/** An upload that was acknowledged where it began, and whose blob is not there to be had. */
+function nowhere(digest: string, { member }: PreviousOwner): RegistryError {
+  const message = `the upload ended at ${member}, where its blob is not found: push the blob again`;
+  return new RegistryError("UNAVAILABLE", message, { detail: { digest, member }, retryAfterSeconds: 1 });
 }
 
 /** Whether an upload began elsewhere: another secret has signed its state, or it names another store. */

@@ -15,6 +15,8 @@ import { assertManifest, assertTagsOf, parseJson, verified } from "./verify.ts";
 const MAX_WHOLE_BYTES = 32 * 1024 * 1024;
 /** It deletes a whole repository, key by key. */
 const PURGE_MS = 300_000;
+/** Named in a path, which has to stay below Node's 16 KiB of headers, also with digests of sha512. */
+const PURGED_AT_ONCE = 50;
 
 export class PreviousOwner {
   readonly member: string;
@@ -131,9 +133,21 @@ export class PreviousOwner {
     }
   }
 
-  /** What it still holds of a repository that was taken over is deleted there. */
-  async purge(name: string, signal: AbortSignal): Promise<void> {
-    const answer = await this.#ask("POST", membersPath("purge", { name }), signal, PURGE_MS);
+  /** The tags and manifests of a repository that was taken over are deleted there. */
+  purgeManifests(name: string, signal: AbortSignal): Promise<void> {
+    return this.#purge(name, membersPath("purge", { name, kind: "manifests" }), signal);
+  }
+
+  /** Likewise layers: these, no others. */
+  async purgeLayers(name: string, digests: readonly string[], signal: AbortSignal): Promise<void> {
+    for (let at = 0; at < digests.length; at += PURGED_AT_ONCE) {
+      const digest = digests.slice(at, at + PURGED_AT_ONCE).join(",");
+      await this.#purge(name, membersPath("purge", { name, kind: "layers", digest }), signal);
+    }
+  }
+
+  async #purge(name: string, path: string, signal: AbortSignal): Promise<void> {
+    const answer = await this.#ask("POST", path, signal, PURGE_MS);
     if (answer.status !== 200) throw this.#wrong(answer, `to give ${name} away`);
   }
 

@@ -40,7 +40,8 @@ class Held {
   readonly gates = new Map<string, Promise<void>>();
   readonly asked: string[] = [];
   isSettled = true;
-  isPurged = false;
+  /** Whether it still has the blob of an upload that it has acknowledged. */
+  keepsUploads = true;
 
   constructor(name: string) {
     this.name = name;
@@ -78,22 +79,24 @@ class Held {
     if (!this.isSettled) return json(421, { errors: [{ code: "UNAVAILABLE", message: "not yet" }] });
     if (what === "settled") return json(200, {});
     if (what === "_catalog")
-      return json(200, { repositories: this.isPurged || this.tags.size === 0 ? [] : [this.name] });
+      return json(200, { repositories: this.tags.size + this.blobs.size === 0 ? [] : [this.name] });
+    const digest = url.searchParams.get("digest");
     if (what === "purge") {
-      this.isPurged = true;
+      for (const one of kind === "manifests" ? [this.tags, this.manifests] : []) one.clear();
+      for (const one of digest?.split(",") ?? []) this.blobs.delete(one);
       return json(200, {});
     }
-    if (what === "contents") return json(200, { items: this.isPurged ? [] : this.#contents(kind) });
-    const digest = url.searchParams.get("digest");
+    if (what === "contents") return json(200, { items: this.#contents(kind) });
     if (request.method === "PUT" && digest !== null) {
       response.writeContinue();
       const chunks: Buffer[] = [];
       for await (const chunk of request) chunks.push(chunk as Buffer);
-      this.blobs.set(digest, bytesContent(Buffer.concat([Buffer.from("begun there, "), ...chunks])));
+      if (this.keepsUploads)
+        this.blobs.set(digest, bytesContent(Buffer.concat([Buffer.from("begun there, "), ...chunks])));
       const headers = { "Docker-Content-Digest": digest, Location: `/v2/${this.name}/blobs/${digest}` };
       return response.writeHead(201, { "Outrigger-Member": "c", "Content-Length": 0, ...headers }).end();
     }
-    if (this.isPurged || !url.pathname.includes(this.name)) return json(404, { errors: [] });
+    if (!url.pathname.includes(this.name)) return json(404, { errors: [] });
     if (what === "list") return json(200, { name: this.name, tags: [...this.tags.keys()].sort() });
     const manifest = this.tags.get(what) ?? this.manifests.get(what);
     if (manifest) return bytes(manifest.bytes, manifest.mediaType, manifest.digest);
@@ -138,11 +141,18 @@ describe("the new owner", () => {
   }
 
   async function moved(): Promise<void> {
-    await until(
-      () => held.isPurged,
-      30_000,
-      () => `it is not taken over: ${held.asked.join(", ")}`,
-    );
+    await a.process.line((line) => /a repository was taken over/.test(line) && line.includes(held.name));
+    assert.equal(held.tags.size + held.manifests.size + held.blobs.size, 0);
+  }
+
+  /** An upload that c has begun, and its last request, which a gets. */
+  async function endUpload(): Promise<{ readonly late: Content; readonly reply: Reply }> {
+    const rest = Buffer.from(`ended here, for ${held.name}`);
+    const late = bytesContent(Buffer.concat([Buffer.from("begun there, "), rest]));
+    const session = { id: randomUUID(), repository: held.name, storeId: randomUUID(), offsetBytes: 13 };
+    const state = signUpload(Buffer.alloc(32, "c"), { ...session, algorithm: "sha256", startedMs: Date.now() });
+    const path = `/v2/${held.name}/blobs/uploads/${session.id}?_state=${state}&digest=${late.digest}`;
+    return { late, reply: await a.client.request("PUT", path, { body: rest }) };
   }
 
   it("answers from the previous one until all is here, and then alone", async () => {
@@ -202,7 +212,7 @@ describe("the new owner", () => {
     assert.equal(isDeleted, false);
     open();
     await deleting;
-    assert.equal(held.isPurged, true);
+    assert.equal(held.tags.size, 0);
     await a.client.expect(404, "GET", `/v2/${held.name}/manifests/gone`);
     await a.client.expect(404, "GET", `/v2/${held.name}/manifests/${gone.manifest.digest}`);
     assert.deepEqual(await a.client.tags(held.name), ["kept"]);
@@ -231,16 +241,67 @@ describe("the new owner", () => {
     held.add("v1", imageOf("beside it"));
     const open = held.hold("layers");
     await change();
-    const late = bytesContent(Buffer.from("begun there, ended here"));
-    const session = { id: randomUUID(), repository: held.name, storeId: randomUUID(), offsetBytes: 13 };
-    const state = signUpload(Buffer.alloc(32, "c"), { ...session, algorithm: "sha256", startedMs: Date.now() });
-    const path = `/v2/${held.name}/blobs/uploads/${session.id}?_state=${state}&digest=${late.digest}`;
-    await a.client.expect(201, "PUT", path, { body: Buffer.from("ended here") });
+    const { late, reply } = await endUpload();
+    assert.equal(reply.status, 201, reply.body.toString());
     held.blobs.delete(late.digest);
     await a.client.pullBlob(held.name, late);
     open();
     await moved();
     await a.client.pullBlob(held.name, late);
+  });
+
+  it("does not acknowledge an upload whose blob is nowhere", async () => {
+    held.add("v1", imageOf("beside it, too"));
+    held.keepsUploads = false;
+    const open = held.hold("layers");
+    await change();
+    const { late, reply } = await endUpload();
+    assert.equal(reply.status, 503, reply.body.toString());
+    assert.match(reply.body.toString(), /ended at c, where its blob is not found: push the blob again/);
+    await a.client.expect(404, "HEAD", `/v2/${held.name}/blobs/${late.digest}`);
+    open();
+    await moved();
+  });
+
+  it("takes what an upload has brought there since the copy before it is given up", async () => {
+    held.add("v1", imageOf("copied"));
+    const late = bytesContent(Buffer.from("between the copy and the end"));
+    const open = held.hold("manifests");
+    await change();
+    await until(
+      () => held.asked.includes("POST manifests"),
+      30_000,
+      () => `it is not taken over: ${held.asked.join(", ")}`,
+    );
+    held.blobs.set(late.digest, late);
+    open();
+    const purges = () => held.asked.filter((asked) => asked.startsWith("POST")).join(", ");
+    await until(
+      () => held.blobs.size === 0,
+      30_000,
+      () => `it stays behind: ${purges()}`,
+    );
+    await a.client.pullBlob(held.name, late);
+    // The second look takes layers alone.
+    assert.equal(purges(), "POST manifests, POST layers, POST layers");
+  });
+
+  it("takes over a manifest whose layers were lost where it was", async () => {
+    const [whole, damaged] = [imageOf("whole"), imageOf("damaged")];
+    held.add("v1", whole);
+    held.add("v2", damaged);
+    for (const { digest } of damaged.blobs) held.blobs.delete(digest);
+    await change();
+    await moved();
+    assert.deepEqual(await a.client.tags(held.name), ["v1", "v2"]);
+    assert.equal((await a.client.getManifest(held.name, "v2")).digest, damaged.manifest.digest);
+    await a.client.expect(202, "DELETE", `/v2/${held.name}/manifests/${damaged.manifest.digest}`);
+    const said = a.process.lines.find((line) => line.includes("without blobs that it names")) ?? "";
+    for (const { digest } of damaged.blobs) assert.ok(said.includes(digest), said);
+    // Whoever pushes it has to push its layers.
+    const push = { headers: { "content-type": damaged.manifest.mediaType }, body: damaged.manifest.bytes };
+    const reply = await a.client.request("PUT", `/v2/${held.name}/manifests/v2`, push);
+    assert.deepEqual([reply.status, errorCodes(reply)], [404, ["MANIFEST_BLOB_UNKNOWN"]]);
   });
 
   it("takes no push and answers nothing before the previous one has given its repositories up", async () => {
@@ -343,9 +404,24 @@ describe("the previous owner", () => {
       const { status } = await ask(method, path, from, role);
       assert.ok(status >= 400 && status < 500, `${method} ${path} of ${from}: ${status}`);
     }
-    assert.equal((await ask("POST", `/v2/_outrigger/members/purge?name=${name}`)).status, 200);
-    assert.equal((await ask("GET", `/v2/${name}/tags/list`)).status, 404);
+    const purge = async (what: string, status = 200) => {
+      const reply = await ask("POST", `/v2/_outrigger/members/purge?name=${name}&${what}`);
+      assert.equal(reply.status, status, reply.body.toString());
+    };
+    await purge("kind=all", 405);
+    await purge("kind=layers", 400);
+    await purge(`kind=layers&digest=${late.digest},sha256:0`, 400);
+    await purge("kind=manifests");
+    assert.deepEqual(await contents("tags"), { items: [] });
+    assert.deepEqual(await contents("revisions"), { items: [] });
+    // Layers that are not named may have come since they were copied.
+    assert.equal((await contents("layers")).items.length, 2);
+    const [first, second] = pushed.blobs;
+    await purge(`kind=layers&digest=${first?.digest}`);
+    assert.deepEqual(await contents("layers"), { items: [{ digest: second?.digest }] });
+    await purge(`kind=layers&digest=${second?.digest},${late.digest}`);
     assert.deepEqual(await contents("layers"), { items: [] });
+    assert.equal((await ask("GET", `/v2/${name}/tags/list`)).status, 404);
     assert.equal((await ask("GET", "/v2/_catalog", "c", "itself")).body.toString(), '{"repositories":[]}');
   });
 });
