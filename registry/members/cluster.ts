@@ -49,6 +49,7 @@ export class Cluster implements Routing {
   readonly client: MemberClient;
   readonly #options: ClusterOptions;
   readonly #own: OwnRepositories;
+  readonly #alone: Routing;
   #view: View | undefined;
 
   constructor(options: ClusterOptions) {
@@ -57,11 +58,17 @@ export class Cluster implements Routing {
     const view = () => this.view;
     this.client = new MemberClient(view, clock, observe);
     this.#own = new OwnRepositories({ clock, log, client: this.client, view, forwarding: () => this.#forwarding() });
+    this.#alone = {
+      peerOf: () => undefined,
+      // A reload may have come while the client logged in.
+      serve: (exchange, _, here) =>
+        this.#view ? this.serve(exchange, undefined, here) : this.#own.count(exchange, here),
+    };
   }
 
-  /** Absent: this registry is no member of a cluster. */
-  get routing(): Routing | undefined {
-    return this.#view && this;
+  /** Also of a registry that is no member of a cluster: it may become one while changes are under way. */
+  get routing(): Routing {
+    return this.#view ? this : this.#alone;
   }
 
   /** Whether a repository of that name is this registry's own: of all there are, where it is no member of a cluster. */

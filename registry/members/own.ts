@@ -84,6 +84,16 @@ export class OwnRepositories {
     return new Own(isChange && route.kind !== "upload" ? this.#changes.begin() : () => {});
   }
 
+  /** Answers with no other members: what changes something is known to be under way. */
+  async count(exchange: Exchange, here: Here): Promise<void> {
+    const own = this.begin(exchange);
+    try {
+      await here(exchange);
+    } finally {
+      own.end();
+    }
+  }
+
   /** Whether what is not here may still lie with another member. */
   isMoved(name: string): boolean {
     return this.#mover?.ownerBefore(name) !== undefined;

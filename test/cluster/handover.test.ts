@@ -325,103 +325,104 @@ describe("the new owner", () => {
   });
 });
 
-describe("the previous owner", () => {
-  const scope = new Scope();
-  let world: World;
-  let a: Member;
-  before(async () => {
-    const fake = await fakeMember(hosts.c);
-    scope.defer(fake.close);
-    fake.answer = say("c", 404, { errors: [] });
-    world = await startMember(scope, "a", { urls: { c: fake.url }, config: { cores: "one" } });
-    a = world.members.a;
-  });
-  after(scope.close);
+for (const alone of [false, true])
+  describe(`the previous owner${alone ? ", which was no member" : ""}`, () => {
+    const scope = new Scope();
+    let world: World;
+    let a: Member;
+    before(async () => {
+      const fake = await fakeMember(hosts.c);
+      scope.defer(fake.close);
+      fake.answer = say("c", 404, { errors: [] });
+      world = await startMember(scope, "a", { urls: { c: fake.url }, config: { cores: "one" }, alone });
+      a = world.members.a;
+    });
+    after(scope.close);
 
-  /** As c, the only member of the new list, or as somebody else. */
-  function ask(method: string, path: string, from = "c", role: Role = "previous"): Promise<Reply> {
-    const key = Buffer.from(readFileSync(world.keyFile, "latin1").trim());
-    const [now, then] = [["c"], ["a"]].map((ids) => memberList(ids, { ...owner, rules: [] }));
-    assert.ok(now);
-    const hash = hashOf(now, then);
-    const headers = signRequest(key, { method, path, account: "", from, to: "a", listHash: hash, role }, Date.now());
-    return a.client.request(method, path, { headers });
-  }
-
-  async function received(): Promise<number> {
-    const text = (await a.client.expect(200, "GET", "/metrics")).body.toString();
-    return Number(/^outrigger_http_body_received_bytes_total (\d+)$/m.exec(text)?.[1]);
-  }
-
-  it("gives nothing up while a push is under way that began before, and all of it then", async () => {
-    const pushed = imageOf("under way");
-    const name = "given/app";
-    for (const blob of pushed.blobs) await a.client.pushBlob(name, blob);
-    const begun = locationOf(await a.client.expect(202, "POST", `/v2/${name}/blobs/uploads/`));
-    const late = bytesContent(Buffer.from("an upload that ends where it began"));
-    const before = await received();
-    const body = new PassThrough();
-    const headers = {
-      "content-type": pushed.manifest.mediaType,
-      "content-length": String(pushed.manifest.bytes.length),
-    };
-    const pushing = a.client.expect(201, "PUT", `/v2/${name}/manifests/v1`, { headers, body });
-    body.write(pushed.manifest.bytes.subarray(0, 10));
-    // Its head and what there is of its body have come.
-    await until(
-      async () => (await received()) === before + 10,
-      30_000,
-      () => "the push does not begin",
-    );
-    await a.reload({ members: world.listOf("c"), previous: { members: world.listOf("a") } });
-    assert.equal((await ask("GET", "/v2/_outrigger/members/settled")).status, 421);
-    assert.equal((await ask("GET", `/v2/${name}/tags/list`)).status, 421);
-    body.end(pushed.manifest.bytes.subarray(10));
-    await pushing;
-    await until(
-      async () => (await ask("GET", "/v2/_outrigger/members/settled")).status === 200,
-      30_000,
-      () => "it is not settled",
-    );
-    const found = await ask("GET", `/v2/${name}/manifests/v1`);
-    assert.deepEqual([found.status, found.body], [200, pushed.manifest.bytes]);
-    const contents = async (kind: string) =>
-      JSON.parse(
-        (await ask("GET", `/v2/_outrigger/members/contents?name=${name}&kind=${kind}&after=`)).body.toString(),
-      );
-    assert.deepEqual(await contents("tags"), { items: [{ tag: "v1", digest: pushed.manifest.digest }] });
-    assert.deepEqual(await contents("revisions"), { items: [{ digest: pushed.manifest.digest }] });
-    assert.equal((await contents("layers")).items.length, 2);
-    const ended = `${begun}&digest=${late.digest}`;
-    assert.equal((await ask("PUT", ended)).status, 400);
-    for (const [method, path, from, role] of [
-      ["POST", `/v2/_outrigger/members/purge?name=${name}`, "b", "previous"],
-      ["POST", `/v2/_outrigger/members/purge?name=${name}`, "c", "owner"],
-      ["DELETE", `/v2/${name}/manifests/v1`, "c", "previous"],
-      ["PUT", `/v2/${name}/manifests/v1`, "c", "previous"],
-      ["GET", `/v2/${name}/manifests/v1`, "b", "previous"],
-    ] as const) {
-      const { status } = await ask(method, path, from, role);
-      assert.ok(status >= 400 && status < 500, `${method} ${path} of ${from}: ${status}`);
+    /** As c, the only member of the new list, or as somebody else. */
+    function ask(method: string, path: string, from = "c", role: Role = "previous"): Promise<Reply> {
+      const key = Buffer.from(readFileSync(world.keyFile, "latin1").trim());
+      const [now, then] = [["c"], ["a"]].map((ids) => memberList(ids, { ...owner, rules: [] }));
+      assert.ok(now);
+      const hash = hashOf(now, then);
+      const headers = signRequest(key, { method, path, account: "", from, to: "a", listHash: hash, role }, Date.now());
+      return a.client.request(method, path, { headers });
     }
-    const purge = async (what: string, status = 200) => {
-      const reply = await ask("POST", `/v2/_outrigger/members/purge?name=${name}&${what}`);
-      assert.equal(reply.status, status, reply.body.toString());
-    };
-    await purge("kind=all", 405);
-    await purge("kind=layers", 400);
-    await purge(`kind=layers&digest=${late.digest},sha256:0`, 400);
-    await purge("kind=manifests");
-    assert.deepEqual(await contents("tags"), { items: [] });
-    assert.deepEqual(await contents("revisions"), { items: [] });
-    // Layers that are not named may have come since they were copied.
-    assert.equal((await contents("layers")).items.length, 2);
-    const [first, second] = pushed.blobs;
-    await purge(`kind=layers&digest=${first?.digest}`);
-    assert.deepEqual(await contents("layers"), { items: [{ digest: second?.digest }] });
-    await purge(`kind=layers&digest=${second?.digest},${late.digest}`);
-    assert.deepEqual(await contents("layers"), { items: [] });
-    assert.equal((await ask("GET", `/v2/${name}/tags/list`)).status, 404);
-    assert.equal((await ask("GET", "/v2/_catalog", "c", "itself")).body.toString(), '{"repositories":[]}');
+
+    async function received(): Promise<number> {
+      const text = (await a.client.expect(200, "GET", "/metrics")).body.toString();
+      return Number(/^outrigger_http_body_received_bytes_total (\d+)$/m.exec(text)?.[1]);
+    }
+
+    it("gives nothing up while a push is under way that began before, and all of it then", async () => {
+      const pushed = imageOf("under way");
+      const name = "given/app";
+      for (const blob of pushed.blobs) await a.client.pushBlob(name, blob);
+      const begun = locationOf(await a.client.expect(202, "POST", `/v2/${name}/blobs/uploads/`));
+      const late = bytesContent(Buffer.from("an upload that ends where it began"));
+      const before = await received();
+      const body = new PassThrough();
+      const headers = {
+        "content-type": pushed.manifest.mediaType,
+        "content-length": String(pushed.manifest.bytes.length),
+      };
+      const pushing = a.client.expect(201, "PUT", `/v2/${name}/manifests/v1`, { headers, body });
+      body.write(pushed.manifest.bytes.subarray(0, 10));
+      // Its head and what there is of its body have come.
+      await until(
+        async () => (await received()) === before + 10,
+        30_000,
+        () => "the push does not begin",
+      );
+      await a.reload({ members: world.listOf("c"), previous: { members: world.listOf("a") } });
+      assert.equal((await ask("GET", "/v2/_outrigger/members/settled")).status, 421);
+      assert.equal((await ask("GET", `/v2/${name}/tags/list`)).status, 421);
+      body.end(pushed.manifest.bytes.subarray(10));
+      await pushing;
+      await until(
+        async () => (await ask("GET", "/v2/_outrigger/members/settled")).status === 200,
+        30_000,
+        () => "it is not settled",
+      );
+      const found = await ask("GET", `/v2/${name}/manifests/v1`);
+      assert.deepEqual([found.status, found.body], [200, pushed.manifest.bytes]);
+      const contents = async (kind: string) =>
+        JSON.parse(
+          (await ask("GET", `/v2/_outrigger/members/contents?name=${name}&kind=${kind}&after=`)).body.toString(),
+        );
+      assert.deepEqual(await contents("tags"), { items: [{ tag: "v1", digest: pushed.manifest.digest }] });
+      assert.deepEqual(await contents("revisions"), { items: [{ digest: pushed.manifest.digest }] });
+      assert.equal((await contents("layers")).items.length, 2);
+      const ended = `${begun}&digest=${late.digest}`;
+      assert.equal((await ask("PUT", ended)).status, 400);
+      for (const [method, path, from, role] of [
+        ["POST", `/v2/_outrigger/members/purge?name=${name}`, "b", "previous"],
+        ["POST", `/v2/_outrigger/members/purge?name=${name}`, "c", "owner"],
+        ["DELETE", `/v2/${name}/manifests/v1`, "c", "previous"],
+        ["PUT", `/v2/${name}/manifests/v1`, "c", "previous"],
+        ["GET", `/v2/${name}/manifests/v1`, "b", "previous"],
+      ] as const) {
+        const { status } = await ask(method, path, from, role);
+        assert.ok(status >= 400 && status < 500, `${method} ${path} of ${from}: ${status}`);
+      }
+      const purge = async (what: string, status = 200) => {
+        const reply = await ask("POST", `/v2/_outrigger/members/purge?name=${name}&${what}`);
+        assert.equal(reply.status, status, reply.body.toString());
+      };
+      await purge("kind=all", 405);
+      await purge("kind=layers", 400);
+      await purge(`kind=layers&digest=${late.digest},sha256:0`, 400);
+      await purge("kind=manifests");
+      assert.deepEqual(await contents("tags"), { items: [] });
+      assert.deepEqual(await contents("revisions"), { items: [] });
+      // Layers that are not named may have come since they were copied.
+      assert.equal((await contents("layers")).items.length, 2);
+      const [first, second] = pushed.blobs;
+      await purge(`kind=layers&digest=${first?.digest}`);
+      assert.deepEqual(await contents("layers"), { items: [{ digest: second?.digest }] });
+      await purge(`kind=layers&digest=${second?.digest},${late.digest}`);
+      assert.deepEqual(await contents("layers"), { items: [] });
+      assert.equal((await ask("GET", `/v2/${name}/tags/list`)).status, 404);
+      assert.equal((await ask("GET", "/v2/_catalog", "c", "itself")).body.toString(), '{"repositories":[]}');
+    });
   });
-});
