@@ -24,6 +24,7 @@ import { type Here, Own, OwnRepositories, withRepositories } from "./own.ts";
 import { claimsToBePeer, MEMBER, type Peer, readPeer } from "./peers.ts";
 import { searchOfAll } from "./search.ts";
 import { answerAboutSelf, answerStatus } from "./status.ts";
+import { assertMayChange } from "./unfinished.ts";
 import { closeUnused, openView, type View } from "./view.ts";
 
 export interface ClusterOptions {
@@ -89,7 +90,10 @@ export class Cluster implements Routing {
    * @throws Error, in one sentence, that names the setting
    */
   async prepare(config: ClusterConfig | undefined): Promise<View | undefined> {
-    return config && openView(config, this.#options.clock, this.#view);
+    const before = this.#view;
+    const next = config && (await openView(config, this.#options.clock, before));
+    if (before) await assertMayChange(before, next, () => this.#own.unmoved(before));
+    return next;
   }
 
   /** Connections that the new view does not use are ended. */

@@ -17,6 +17,7 @@ import { movedRepositories, takenRepositories } from "./moved.ts";
 import { Mover } from "./mover.ts";
 import type { Peer } from "./peers.ts";
 import type { PreviousOwner } from "./previous-owner.ts";
+import { findUnmoved, type Unmoved } from "./unfinished.ts";
 import type { View } from "./view.ts";
 
 /** Answers from the stores, as a registry that is no member of anything does. */
@@ -43,6 +44,7 @@ export interface OwnOptions {
 export class OwnRepositories {
   readonly #options: OwnOptions;
   readonly #changes = new Changes();
+  readonly #closing = new AbortController();
   #local: Repositories | undefined;
   #mover: Mover | undefined;
   #stopping: Promise<unknown> = Promise.resolve();
@@ -63,8 +65,17 @@ export class OwnRepositories {
     this.#startMover(view);
   }
 
+  /** While the stores were not reached, nothing moves. */
+  async unmoved(view: View): Promise<Unmoved | undefined> {
+    const { clock, client } = this.#options;
+    const local = this.#local;
+    const context = { requestId: "unmoved", signal: this.#closing.signal };
+    return local && findUnmoved({ view, client, clock, local }, context);
+  }
+
   /** Resolves once nothing of what was stopped is under way. */
   async stopped(): Promise<void> {
+    this.#closing.abort(new RegistryError("UNAVAILABLE", "the registry stops"));
     await this.#stopping;
   }
 

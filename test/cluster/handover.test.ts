@@ -14,7 +14,7 @@ import { until } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { errorCodes, locationOf, type Reply } from "../helpers/registry-client.ts";
 import { type FakeMember, fakeMember, say } from "../registry/members/fake-member.ts";
-import { hosts, type Member, startMember, type World } from "./world.ts";
+import { type ClusterSection, hosts, type Member, startMember, type World } from "./world.ts";
 
 const owner = { by: "rendezvous", key: "", rules: [] } as const;
 
@@ -134,10 +134,13 @@ describe("the new owner", () => {
 
   /** All names were c's, and are a's now. Each time another change of members: its key differs. */
   async function change(): Promise<void> {
-    await a.reload({
-      members: world.listOf("a"),
-      previous: { members: world.listOf("c"), owner: { key: `${count}` } },
-    });
+    // It ends the one before: c seems to have something to hand over under that, too.
+    await a.reload({ members: world.listOf("a") });
+    await a.reload(changed());
+  }
+
+  function changed(key = `${count}`): ClusterSection {
+    return { members: world.listOf("a"), previous: { members: world.listOf("c"), owner: { key } } };
   }
 
   async function moved(): Promise<void> {
@@ -304,6 +307,28 @@ describe("the new owner", () => {
     assert.deepEqual([reply.status, errorCodes(reply)], [404, ["MANIFEST_BLOB_UNKNOWN"]]);
   });
 
+  it("goes to no other list before all is here", async () => {
+    held.add("v1", imageOf("on its way"));
+    const open = held.hold("tags");
+    await change();
+    const back = { members: world.listOf("c"), previous: { members: world.listOf("a") } };
+    for (const next of [back, changed("other"), { members: world.listOf("a", "c") }])
+      await assert.rejects(a.reload(next), (error: Error) => {
+        const left = `${held.name} has still to move from c to a: keep cluster.members, `;
+        assert.ok(error.message.includes(left), error.message);
+        return /until `outrigger cluster status` says that nothing is left to move/.test(error.message);
+      });
+    fake.answer = say("c", 500, { errors: [] });
+    await assert.rejects(a.reload(back), /cannot be told what has still to move \(member c of the cluster answers 500/);
+    fake.answer = held.answer;
+    // The same list is none other.
+    await a.reload(changed());
+    assert.equal((await a.client.getManifest(held.name, "v1")).digest, held.tags.get("v1")?.digest);
+    open();
+    await moved();
+    await a.reload(changed("other"));
+  });
+
   it("takes no push and answers nothing before the previous one has given its repositories up", async () => {
     held.isSettled = false;
     await change();
@@ -405,6 +430,9 @@ for (const alone of [false, true])
         const { status } = await ask(method, path, from, role);
         assert.ok(status >= 400 && status < 500, `${method} ${path} of ${from}: ${status}`);
       }
+      const back = { members: world.listOf("a"), previous: { members: world.listOf("c") } };
+      for (const next of [back, { members: world.listOf("a") }])
+        await assert.rejects(a.reload(next), /given\/app has still to move from a to c: keep cluster\.members/);
       const purge = async (what: string, status = 200) => {
         const reply = await ask("POST", `/v2/_outrigger/members/purge?name=${name}&${what}`);
         assert.equal(reply.status, status, reply.body.toString());
@@ -424,5 +452,6 @@ for (const alone of [false, true])
       assert.deepEqual(await contents("layers"), { items: [] });
       assert.equal((await ask("GET", `/v2/${name}/tags/list`)).status, 404);
       assert.equal((await ask("GET", "/v2/_catalog", "c", "itself")).body.toString(), '{"repositories":[]}');
+      await a.reload(back);
     });
   });
