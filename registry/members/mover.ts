@@ -251,32 +251,38 @@ export class Mover {
   }
 
   async #copyManifests(name: string, from: PreviousOwner, context: RequestContext): Promise<void> {
-    const { local } = this.#options;
-    for await (const { digest } of from.contents(name, "revisions", context.signal)) {
-      if (await local.statManifest(name, { digest }, context)) continue;
-      const found = await from.manifest(name, digest, context.signal);
+    const handover = this.#handover;
+    for await (const { digest, pulls, ...item } of from.contents(name, "revisions", context.signal)) {
+      const here = await handover.getManifest(name, digest, context);
+      const found = here ?? (await from.manifest(name, digest, context.signal));
       if (found === undefined) continue;
+      const { pushedMs, pushedBy } = item;
+      const pushed = {
+        ...(pushedMs === undefined ? {} : { pushedMs }),
+        ...(pushedBy === undefined ? {} : { pushedBy }),
+      };
       const push = { bytes: found.bytes, contentType: found.mediaType, digest, tags: [] };
-      await this.#handover.putManifest(name, push, context);
+      await handover.putManifest(name, { ...push, handedOver: { pushed, pulls } }, context);
     }
   }
 
   /** A tag that this member has set since it owns the repository is newer: it stays. */
   async #copyTags(name: string, from: PreviousOwner, context: RequestContext): Promise<void> {
-    const { local } = this.#options;
+    const handover = this.#handover;
+    const taggedMs = new Map<string, number>();
     const byDigest = new Map<string, string[]>();
-    for await (const { digest, tag } of from.contents(name, "tags", context.signal)) {
-      if (tag !== undefined) byDigest.set(digest, [...(byDigest.get(digest) ?? []), tag]);
+    for await (const item of from.contents(name, "tags", context.signal)) {
+      const { digest, tag } = item;
+      if (tag === undefined) continue;
+      byDigest.set(digest, [...(byDigest.get(digest) ?? []), tag]);
+      if (item.taggedMs !== undefined) taggedMs.set(tag, item.taggedMs);
     }
     for (const [digest, tags] of byDigest) {
-      const found = await local.getManifest(name, { digest }, context);
+      const found = await handover.getManifest(name, digest, context);
       // A tag to nothing was none where it was, either.
       if (found === undefined) continue;
-      await this.#handover.putManifest(
-        name,
-        { bytes: found.bytes, contentType: found.mediaType, digest, tags },
-        context,
-      );
+      const push = { bytes: found.bytes, contentType: found.mediaType, digest, tags };
+      await handover.putManifest(name, { ...push, handedOver: { taggedMs } }, context);
     }
   }
 

@@ -123,8 +123,7 @@ export class PreviousOwner {
       if (!Array.isArray(items))
         throw new MemberWrong(this.member, `says of ${name} what this member does not understand`);
       for (const item of items) {
-        if (!isDigest(item.digest) || (kind === "tags" && !isTag(item.tag ?? "")))
-          throw new MemberWrong(this.member, `says that ${name} holds what cannot be`);
+        if (!isContent(item, kind)) throw new MemberWrong(this.member, `says that ${name} holds what cannot be`);
         yield item;
       }
       if (typeof next !== "string") return;
@@ -166,4 +165,12 @@ export class PreviousOwner {
   #wrong({ status }: { readonly status: number }, asked: string): MemberWrong {
     return new MemberWrong(this.member, `answers ${status} when asked ${asked}`);
   }
+}
+
+function isContent({ digest, tag, taggedMs, pushedMs, pushedBy, pulls }: Content, kind: ContentKind): boolean {
+  const isCount = (value: unknown) => value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0);
+  const isPushedBy = pushedBy === undefined || (typeof pushedBy === "string" && pushedBy.length <= 255);
+  const arePulls = pulls === undefined || (pulls?.count > 0 && pulls?.lastMs >= 0);
+  const counts = [taggedMs, pushedMs, pulls?.count, pulls?.lastMs];
+  return isDigest(digest) && (kind !== "tags" || isTag(tag ?? "")) && counts.every(isCount) && isPushedBy && arePulls;
 }

@@ -51,6 +51,7 @@ export function routedRepositories(routes: Routes<PairOfRepositories>): Reposito
 function routedHandover(routes: Routes<PairOfRepositories>, of: (name: string) => Handover): Handover {
   return {
     contents: (name, ...rest) => of(name).contents(name, ...rest),
+    getManifest: (name, ...rest) => of(name).getManifest(name, ...rest),
     putManifest: (name, ...rest) => of(name).putManifest(name, ...rest),
     state: (name, ...rest) => of(name).state(name, ...rest),
     mark: (name, ...rest) => of(name).mark(name, ...rest),

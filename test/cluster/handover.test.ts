@@ -39,6 +39,8 @@ class Held {
   /** Absent: it answers. Paths of whose requests it waits. */
   readonly gates = new Map<string, Promise<void>>();
   readonly asked: string[] = [];
+  /** What its index tells of a tag, of a digest. */
+  readonly told = new Map<string, object>();
   isSettled = true;
   /** Whether it still has the blob of an upload that it has acknowledged. */
   keepsUploads = true;
@@ -107,8 +109,8 @@ class Held {
 
   #contents(kind: string): object[] {
     if (kind === "layers") return [...this.blobs.keys()].map((digest) => ({ digest }));
-    if (kind === "revisions") return [...this.manifests.keys()].map((digest) => ({ digest }));
-    return [...this.tags].map(([tag, { digest }]) => ({ tag, digest }));
+    if (kind === "revisions") return [...this.manifests.keys()].map((digest) => ({ digest, ...this.told.get(digest) }));
+    return [...this.tags].map(([tag, { digest }]) => ({ tag, digest, ...this.told.get(tag) }));
   }
 }
 
@@ -289,6 +291,32 @@ describe("the new owner", () => {
     assert.equal(purges(), "POST manifests, POST layers, POST layers");
   });
 
+  it("tells of an image what was told of it before: since when it is there, how often it was pulled", async () => {
+    const pushed = imageOf("with a past");
+    held.add("v1", pushed);
+    const [pushedMs, taggedMs, lastMs] = ["2024-01-02", "2024-03-04", "2025-05-06"].map((day) => Date.parse(day));
+    held.told.set(pushed.manifest.digest, { pushedMs, pushedBy: "ann", pulls: { count: 41, lastMs } });
+    held.told.set("v1", { taggedMs });
+    await change();
+    await moved();
+    const query = `{Image(image:"${held.name}:v1"){DownloadCount LastPullTimestamp PushTimestamp TaggedTimestamp}}`;
+    const path = `/v2/_zot/ext/search?${new URLSearchParams({ query })}`;
+    const { Image } = JSON.parse((await a.client.expect(200, "GET", path)).body.toString()).data;
+    assert.equal(Image.DownloadCount, 41);
+    const days = [Image.PushTimestamp, Image.TaggedTimestamp, Image.LastPullTimestamp].map((time) => Date.parse(time));
+    assert.deepEqual(days, [pushedMs, taggedMs, lastMs]);
+  });
+
+  it("refuses what an index cannot tell", async () => {
+    const pushed = imageOf("with a false past");
+    held.add("v1", pushed);
+    held.told.set(pushed.manifest.digest, { pulls: { count: -1, lastMs: 0 } });
+    await change();
+    await a.process.line((line) => line.includes(held.name) && line.includes("holds what cannot be"));
+    held.told.clear();
+    await moved();
+  });
+
   it("takes over a manifest whose layers were lost where it was", async () => {
     const [whole, damaged] = [imageOf("whole"), imageOf("damaged")];
     held.add("v1", whole);
@@ -415,8 +443,11 @@ for (const alone of [false, true])
         JSON.parse(
           (await ask("GET", `/v2/_outrigger/members/contents?name=${name}&kind=${kind}&after=`)).body.toString(),
         );
-      assert.deepEqual(await contents("tags"), { items: [{ tag: "v1", digest: pushed.manifest.digest }] });
-      assert.deepEqual(await contents("revisions"), { items: [{ digest: pushed.manifest.digest }] });
+      const [tag, revision] = [(await contents("tags")).items, (await contents("revisions")).items];
+      const since: number = tag[0]?.taggedMs;
+      assert.deepEqual(tag, [{ tag: "v1", digest: pushed.manifest.digest, taggedMs: since }]);
+      assert.deepEqual(revision, [{ digest: pushed.manifest.digest, pushedMs: since }]);
+      assert.ok(since > 0);
       assert.equal((await contents("layers")).items.length, 2);
       const ended = `${begun}&digest=${late.digest}`;
       assert.equal((await ask("PUT", ended)).status, 400);
