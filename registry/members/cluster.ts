@@ -154,7 +154,7 @@ export class Cluster implements Routing {
         return here(this.#withCatalog(exchange));
       case "search":
       case "preferences":
-        return here(this.#withSearch(exchange));
+        return this.#own.count(this.#withSearch(exchange), here);
       case "members":
         if (route.reference !== "" || exchange.request.method === "POST") throw onlyMembers();
         return answerStatus(exchange, this.view, this.client, this.#options);
@@ -234,7 +234,7 @@ export class Cluster implements Routing {
       case "preferences":
         if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self)
           throw otherList(view.list.hash, peer.listHash);
-        return here(apart);
+        return this.#own.count(apart, here);
       case "members":
         throw onlyMembers();
       default:

@@ -26,8 +26,10 @@ export async function answerNewOwner(exchange: Exchange, view: View, peer: Peer)
     throw new RegistryError("DENIED", `${peer.id} does not own ${name}`, { detail: { name } });
   if (route.reference === "contents" && request.method === "GET") {
     const kind = single(query, "kind", "UNSUPPORTED") ?? "";
-    if (!KINDS.has(kind)) throw new RegistryError("UNSUPPORTED", "kind is none of layers, revisions, tags");
     const after = single(query, "after", "UNSUPPORTED") ?? "";
+    if (kind === "preferences") return answerJson(exchange, 200, await handover.preferences(name, after, context));
+    if (!KINDS.has(kind))
+      throw new RegistryError("UNSUPPORTED", "kind is none of layers, revisions, tags, preferences");
     return answerJson(exchange, 200, await handover.contents(name, kind as ContentKind, after, context));
   }
   if (route.reference === "purge" && request.method === "POST") {
@@ -43,7 +45,7 @@ export async function answerNewOwner(exchange: Exchange, view: View, peer: Peer)
   throw new RegistryError("UNSUPPORTED", "there is no such endpoint", { status: 404 });
 }
 
-/** Tags first: nothing of it is ever half there. */
+/** Tags first: nothing of it is ever half there. With them what is told of it. */
 async function purgeManifests(
   local: Repositories,
   handover: Handover,
@@ -59,6 +61,7 @@ async function purgeManifests(
   };
   await each("tags", (_, tag) => local.deleteTag(name, tag, context));
   await each("revisions", (digest) => local.deleteManifest(name, digest, context));
+  await handover.removePreferences(name, context);
 }
 
 function handoverOf({ handover }: Repositories): Handover {

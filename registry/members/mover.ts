@@ -210,6 +210,8 @@ export class Mover {
     if (state === undefined) {
       await this.#copyManifests(name, from, context);
       await this.#copyTags(name, from, context);
+      for await (const some of from.preferences(name, context.signal))
+        await handover.addPreferences(name, some, context);
       await handover.mark(name, this.#id, "taken", context);
     }
     if (state !== "done") await from.purgeManifests(name, context.signal);

@@ -4,6 +4,8 @@ import type { Clock } from "../../proto/clock.ts";
 import { isDigest } from "../../proto/keys.ts";
 import type { Descriptor, Listing, ManifestFound } from "../repository/contract.ts";
 import type { Content, ContentKind } from "../repository/handover.ts";
+import type { UsersPreference } from "../repository/handover-preferences.ts";
+import { isUserPart } from "../repository/keys.ts";
 import { isTag } from "../repository/names.ts";
 import { untilAgreed } from "./agree.ts";
 import type { OpenAnswer, WholeAnswer } from "./answers.ts";
@@ -116,23 +118,39 @@ export class PreviousOwner {
 
   /** All of it: from its facts. */
   async *contents(name: string, kind: ContentKind, signal: AbortSignal): AsyncGenerator<Content, void> {
-    for (let after = ""; ; ) {
-      const answer = await this.#ask("GET", membersPath("contents", { name, kind, after }), signal);
-      if (answer.status !== 200) throw this.#wrong(answer, `what ${name} holds`);
-      const { items, next } = parseJson(this.member, answer.body) as { items?: Content[]; next?: unknown };
-      if (!Array.isArray(items))
-        throw new MemberWrong(this.member, `says of ${name} what this member does not understand`);
-      for (const item of items) {
+    for await (const items of this.#pages(name, kind, signal)) {
+      for (const item of items as readonly Content[]) {
         if (!isContent(item, kind)) throw new MemberWrong(this.member, `says that ${name} holds what cannot be`);
         yield item;
       }
+    }
+  }
+
+  /** Who has starred or bookmarked it, some at a time. */
+  async *preferences(name: string, signal: AbortSignal): AsyncGenerator<readonly UsersPreference[], void> {
+    for await (const items of this.#pages(name, "preferences", signal)) {
+      const some = items as readonly UsersPreference[];
+      if (!some.every(({ user, what }) => isUserPart(user) && (what === "star" || what === "bookmark")))
+        throw new MemberWrong(this.member, `says that ${name} is starred by who cannot be`);
+      yield some;
+    }
+  }
+
+  async *#pages(name: string, kind: ContentKind | "preferences", signal: AbortSignal): AsyncGenerator<unknown[], void> {
+    for (let after = ""; ; ) {
+      const answer = await this.#ask("GET", membersPath("contents", { name, kind, after }), signal);
+      if (answer.status !== 200) throw this.#wrong(answer, `what ${name} holds`);
+      const { items, next } = parseJson(this.member, answer.body) as { items?: unknown; next?: unknown };
+      if (!Array.isArray(items))
+        throw new MemberWrong(this.member, `says of ${name} what this member does not understand`);
+      yield items;
       if (typeof next !== "string") return;
       if (next === after) throw new MemberWrong(this.member, `says the same of ${name} again and again`);
       after = next;
     }
   }
 
-  /** The tags and manifests of a repository that was taken over are deleted there. */
+  /** The tags, manifests and preferences of a repository that was taken over are deleted there. */
   purgeManifests(name: string, signal: AbortSignal): Promise<void> {
     return this.#purge(name, membersPath("purge", { name, kind: "manifests" }), signal);
   }

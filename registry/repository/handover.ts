@@ -8,6 +8,13 @@ import { decodePulls, decodeRecord, decodeTagRecord, type PullsRecord } from "..
 import type { ManifestFound, RequestContext } from "./contract.ts";
 import type { Core } from "./core.ts";
 import {
+  addPreferences,
+  type PreferencePage,
+  preferencesFor,
+  removePreferences,
+  type UsersPreference,
+} from "./handover-preferences.ts";
+import {
   digestOf,
   handoverKey,
   handoversPrefix,
@@ -61,6 +68,10 @@ export interface Handover {
   getManifest(name: string, digest: string, context: RequestContext): Promise<ManifestFound | undefined>;
   /** As a push (ManifestPush.handedOver). */
   putManifest(name: string, push: HandoverPush, context: RequestContext): Promise<void>;
+  /** Stars and bookmarks; `after` as that of `contents`. */
+  preferences(name: string, after: string, context: RequestContext): Promise<PreferencePage>;
+  addPreferences(name: string, items: readonly UsersPreference[], context: RequestContext): Promise<void>;
+  removePreferences(name: string, context: RequestContext): Promise<void>;
   /** @param handover which change of members it belongs to, 16 hex digits */
   state(name: string, handover: string, context: RequestContext): Promise<HandoverState | undefined>;
   mark(name: string, handover: string, state: HandoverState, context: RequestContext): Promise<void>;
@@ -75,6 +86,9 @@ export function createHandover(core: Core): Handover {
     async putManifest(name, push, context) {
       await putManifest(core, name, push, context);
     },
+    preferences: (name, after, context) => preferencesFor(core, name, after, context),
+    addPreferences: (name, items, context) => addPreferences(core, name, items, context),
+    removePreferences: (name, context) => removePreferences(core, name, context),
     async state(name, handover, context) {
       const [mark] = await core.ledger.get([handoverKey(handover, name)], context);
       const text = mark?.value.toString("utf8");

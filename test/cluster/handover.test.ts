@@ -41,6 +41,7 @@ class Held {
   readonly asked: string[] = [];
   /** What its index tells of a tag, of a digest. */
   readonly told = new Map<string, object>();
+  readonly preferred: object[] = [];
   isSettled = true;
   /** Whether it still has the blob of an upload that it has acknowledged. */
   keepsUploads = true;
@@ -108,6 +109,7 @@ class Held {
   };
 
   #contents(kind: string): object[] {
+    if (kind === "preferences") return this.preferred;
     if (kind === "layers") return [...this.blobs.keys()].map((digest) => ({ digest }));
     if (kind === "revisions") return [...this.manifests.keys()].map((digest) => ({ digest, ...this.told.get(digest) }));
     return [...this.tags].map(([tag, { digest }]) => ({ tag, digest, ...this.told.get(tag) }));
@@ -297,12 +299,15 @@ describe("the new owner", () => {
     const [pushedMs, taggedMs, lastMs] = ["2024-01-02", "2024-03-04", "2025-05-06"].map((day) => Date.parse(day));
     held.told.set(pushed.manifest.digest, { pushedMs, pushedBy: "ann", pulls: { count: 41, lastMs } });
     held.told.set("v1", { taggedMs });
+    const [ann, bob] = ["ann", "bob"].map((user) => Buffer.from(user).toString("hex"));
+    held.preferred.push({ user: ann, what: "star" }, { user: bob, what: "star" }, { user: bob, what: "bookmark" });
     await change();
     await moved();
-    const query = `{Image(image:"${held.name}:v1"){DownloadCount LastPullTimestamp PushTimestamp TaggedTimestamp}}`;
+    const query = `{ExpandedRepoInfo(repo:"${held.name}"){Summary{StarCount}} Image(image:"${held.name}:v1"){DownloadCount LastPullTimestamp PushTimestamp TaggedTimestamp}}`;
     const path = `/v2/_zot/ext/search?${new URLSearchParams({ query })}`;
-    const { Image } = JSON.parse((await a.client.expect(200, "GET", path)).body.toString()).data;
+    const { Image, ExpandedRepoInfo } = JSON.parse((await a.client.expect(200, "GET", path)).body.toString()).data;
     assert.equal(Image.DownloadCount, 41);
+    assert.equal(ExpandedRepoInfo.Summary.StarCount, 2);
     const days = [Image.PushTimestamp, Image.TaggedTimestamp, Image.LastPullTimestamp].map((time) => Date.parse(time));
     assert.deepEqual(days, [pushedMs, taggedMs, lastMs]);
   });

@@ -112,3 +112,31 @@ test("fewer pulls of its own are raised to those that were told", async () => {
   await take(next, revisions, tags);
   assert.equal(JSON.parse(other.metaText().get(keys.pullsKey(NAME, digest)) ?? "").count, 3);
 });
+
+test("stars and bookmarks are added where they are not yet, and taken away, those of the repository alone", async () => {
+  const all = (name: string) => [
+    keys.preferenceKey("ann", "star", name),
+    keys.starKey(name, "ann"),
+    keys.preferenceKey("b".repeat(300), "star", name),
+    keys.starKey(name, "b".repeat(300)),
+    keys.preferenceKey("cid", "bookmark", name),
+  ];
+  const backends = [new FakeBackend(), new FakeBackend()] as const;
+  const [old, next] = await Promise.all(backends.map((backend) => startCore({ backend })));
+  assert.ok(old && next);
+  const set = (member: Member, names: readonly string[]) =>
+    member.repositories.ledger.write(
+      names.map((key) => ({ kind: "put", key, value: Buffer.alloc(0) }) as const),
+      context(),
+    );
+  await set(old, [...all(NAME), ...all("team/other")]);
+  await set(next, all(NAME).slice(0, 2));
+  const { items } = await handoverOf(old).preferences(NAME, "", context());
+  assert.equal(items.length, 3);
+  await handoverOf(next).addPreferences(NAME, items, context());
+  const kept = (backend: FakeBackend) =>
+    [...backend.metaText().keys()].filter((key) => /^outrigger\/(prefs|search\/stars)\//.test(key)).sort();
+  assert.deepEqual(kept(backends[1]), all(NAME).sort());
+  await handoverOf(old).removePreferences(NAME, context());
+  assert.deepEqual(kept(backends[0]), all("team/other").sort());
+});
