@@ -1,4 +1,4 @@
-/** Changes under way, by the list of members under which they began. */
+/** Changes under way, by the list of members under which they began: also before there was any. */
 export class Changes {
   #now = { count: 0 };
   #before: { count: number }[] = [];

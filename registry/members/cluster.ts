@@ -24,6 +24,7 @@ import { type Here, Own, OwnRepositories, withRepositories } from "./own.ts";
 import { claimsToBePeer, MEMBER, type Peer, readPeer } from "./peers.ts";
 import { searchOfAll } from "./search.ts";
 import { answerAboutSelf, answerStatus } from "./status.ts";
+import { assertMayChange } from "./unfinished.ts";
 import { closeUnused, openView, type View } from "./view.ts";
 
 export interface ClusterOptions {
@@ -49,6 +50,7 @@ export class Cluster implements Routing {
   readonly client: MemberClient;
   readonly #options: ClusterOptions;
   readonly #own: OwnRepositories;
+  readonly #alone: Routing;
   #view: View | undefined;
 
   constructor(options: ClusterOptions) {
@@ -57,11 +59,17 @@ export class Cluster implements Routing {
     const view = () => this.view;
     this.client = new MemberClient(view, clock, observe);
     this.#own = new OwnRepositories({ clock, log, client: this.client, view, forwarding: () => this.#forwarding() });
+    this.#alone = {
+      peerOf: () => undefined,
+      // A reload may have come while the client logged in.
+      serve: (exchange, _, here) =>
+        this.#view ? this.serve(exchange, undefined, here) : this.#own.count(exchange, here),
+    };
   }
 
-  /** Absent: this registry is no member of a cluster. */
-  get routing(): Routing | undefined {
-    return this.#view && this;
+  /** Also of a registry that is no member of a cluster: it may become one while changes are under way. */
+  get routing(): Routing {
+    return this.#view ? this : this.#alone;
   }
 
   /** Whether a repository of that name is this registry's own: of all there are, where it is no member of a cluster. */
@@ -82,7 +90,10 @@ export class Cluster implements Routing {
    * @throws Error, in one sentence, that names the setting
    */
   async prepare(config: ClusterConfig | undefined): Promise<View | undefined> {
-    return config && openView(config, this.#options.clock, this.#view);
+    const before = this.#view;
+    const next = config && (await openView(config, this.#options.clock, before));
+    if (before) await assertMayChange(before, next, () => this.#own.unmoved(before));
+    return next;
   }
 
   /** Connections that the new view does not use are ended. */
@@ -143,7 +154,7 @@ export class Cluster implements Routing {
         return here(this.#withCatalog(exchange));
       case "search":
       case "preferences":
-        return here(this.#withSearch(exchange));
+        return this.#own.count(this.#withSearch(exchange), here);
       case "members":
         if (route.reference !== "" || exchange.request.method === "POST") throw onlyMembers();
         return answerStatus(exchange, this.view, this.client, this.#options);
@@ -223,7 +234,7 @@ export class Cluster implements Routing {
       case "preferences":
         if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self)
           throw otherList(view.list.hash, peer.listHash);
-        return here(apart);
+        return this.#own.count(apart, here);
       case "members":
         throw onlyMembers();
       default:

@@ -107,14 +107,15 @@ export class Mover {
     await Promise.race([moving, late]).finally(cancel);
   }
 
-  /** A blob that the previous owner has. @returns false when it has it not */
+  /** A blob that the previous owner has. @returns false when neither has it */
   async bring(name: string, digest: string, from: PreviousOwner, context: RequestContext): Promise<boolean> {
     const { local } = this.#options;
     if (await local.statBlob(name, digest, context)) return true;
     // The bytes may be here, in another repository.
     if (await local.mountBlob(name, digest, { mayRead: () => true }, context)) return true;
     const read = await from.blob(name, digest, undefined, context.signal);
-    if (read === undefined) return false;
+    // It may have come between the two looks, and gone there.
+    if (read === undefined) return (await local.statBlob(name, digest, context)) !== undefined;
     try {
       const session = local.startUpload(name, algorithmOf(digest));
       const body = { offsetBytes: 0, sizeBytes: read.lengthBytes, bytes: read.body };
@@ -205,19 +206,25 @@ export class Mover {
     await this.#settle(from);
     const state = await handover.state(name, this.#id, context);
     // Also of what is done: an upload that began there may have ended there since.
-    await this.#copyLayers(name, from, context);
+    const layers = await this.#copyLayers(name, from, context);
     if (state === undefined) {
       await this.#copyManifests(name, from, context);
       await this.#copyTags(name, from, context);
+      for await (const some of from.preferences(name, context.signal))
+        await handover.addPreferences(name, some, context);
       await handover.mark(name, this.#id, "taken", context);
     }
-    await from.purge(name, context.signal);
+    if (state !== "done") await from.purgeManifests(name, context.signal);
+    // No others: an upload that has ended there since the copy is not here yet.
+    await from.purgeLayers(name, layers, context.signal);
     if (state !== "done") await handover.mark(name, this.#id, "done", context);
     this.#done.add(name);
     log.info({ name, member: from.member }, "a repository was taken over");
   }
 
-  async #copyLayers(name: string, from: PreviousOwner, context: RequestContext): Promise<void> {
+  /** @returns what the previous owner may forget: each is here, or has no bytes anywhere */
+  async #copyLayers(name: string, from: PreviousOwner, context: RequestContext): Promise<string[]> {
+    const layers: string[] = [];
     const slots = new Slots(LAYERS_AT_ONCE);
     const all: Promise<void>[] = [];
     let failure: { readonly error: unknown } | undefined;
@@ -225,12 +232,13 @@ export class Mover {
       if (await this.bring(name, digest, from, context)) return;
       this.#options.log.warn(
         { name, digest, member: from.member },
-        "a layer has no bytes where it was: it stays behind",
+        "a layer has no bytes where it was: it is left out",
       );
     };
     for await (const { digest } of from.contents(name, "layers", context.signal)) {
       const free = await slots.take(context.signal);
       if (failure) break;
+      layers.push(digest);
       all.push(
         bring(digest)
           .catch((error: unknown) => {
@@ -241,35 +249,42 @@ export class Mover {
     }
     await Promise.all(all);
     if (failure) throw failure.error;
+    return layers;
   }
 
   async #copyManifests(name: string, from: PreviousOwner, context: RequestContext): Promise<void> {
-    const { local } = this.#options;
-    for await (const { digest } of from.contents(name, "revisions", context.signal)) {
-      if (await local.statManifest(name, { digest }, context)) continue;
-      const found = await from.manifest(name, digest, context.signal);
+    const handover = this.#handover;
+    for await (const { digest, pulls, ...item } of from.contents(name, "revisions", context.signal)) {
+      const here = await handover.getManifest(name, digest, context);
+      const found = here ?? (await from.manifest(name, digest, context.signal));
       if (found === undefined) continue;
+      const { pushedMs, pushedBy } = item;
+      const pushed = {
+        ...(pushedMs === undefined ? {} : { pushedMs }),
+        ...(pushedBy === undefined ? {} : { pushedBy }),
+      };
       const push = { bytes: found.bytes, contentType: found.mediaType, digest, tags: [] };
-      await this.#handover.putManifest(name, push, context);
+      await handover.putManifest(name, { ...push, handedOver: { pushed, pulls } }, context);
     }
   }
 
   /** A tag that this member has set since it owns the repository is newer: it stays. */
   async #copyTags(name: string, from: PreviousOwner, context: RequestContext): Promise<void> {
-    const { local } = this.#options;
+    const handover = this.#handover;
+    const taggedMs = new Map<string, number>();
     const byDigest = new Map<string, string[]>();
-    for await (const { digest, tag } of from.contents(name, "tags", context.signal)) {
-      if (tag !== undefined) byDigest.set(digest, [...(byDigest.get(digest) ?? []), tag]);
+    for await (const item of from.contents(name, "tags", context.signal)) {
+      const { digest, tag } = item;
+      if (tag === undefined) continue;
+      byDigest.set(digest, [...(byDigest.get(digest) ?? []), tag]);
+      if (item.taggedMs !== undefined) taggedMs.set(tag, item.taggedMs);
     }
     for (const [digest, tags] of byDigest) {
-      const found = await local.getManifest(name, { digest }, context);
+      const found = await handover.getManifest(name, digest, context);
       // A tag to nothing was none where it was, either.
       if (found === undefined) continue;
-      await this.#handover.putManifest(
-        name,
-        { bytes: found.bytes, contentType: found.mediaType, digest, tags },
-        context,
-      );
+      const push = { bytes: found.bytes, contentType: found.mediaType, digest, tags };
+      await handover.putManifest(name, { ...push, handedOver: { taggedMs } }, context);
     }
   }
 

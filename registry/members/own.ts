@@ -17,6 +17,7 @@ import { movedRepositories, takenRepositories } from "./moved.ts";
 import { Mover } from "./mover.ts";
 import type { Peer } from "./peers.ts";
 import type { PreviousOwner } from "./previous-owner.ts";
+import { findUnmoved, type Unmoved } from "./unfinished.ts";
 import type { View } from "./view.ts";
 
 /** Answers from the stores, as a registry that is no member of anything does. */
@@ -43,6 +44,7 @@ export interface OwnOptions {
 export class OwnRepositories {
   readonly #options: OwnOptions;
   readonly #changes = new Changes();
+  readonly #closing = new AbortController();
   #local: Repositories | undefined;
   #mover: Mover | undefined;
   #stopping: Promise<unknown> = Promise.resolve();
@@ -63,8 +65,17 @@ export class OwnRepositories {
     this.#startMover(view);
   }
 
+  /** While the stores were not reached, nothing moves. */
+  async unmoved(view: View): Promise<Unmoved | undefined> {
+    const { clock, client } = this.#options;
+    const local = this.#local;
+    const context = { requestId: "unmoved", signal: this.#closing.signal };
+    return local && findUnmoved({ view, client, clock, local }, context);
+  }
+
   /** Resolves once nothing of what was stopped is under way. */
   async stopped(): Promise<void> {
+    this.#closing.abort(new RegistryError("UNAVAILABLE", "the registry stops"));
     await this.#stopping;
   }
 
@@ -82,6 +93,16 @@ export class OwnRepositories {
     const isChange = request.method === "PUT" || request.method === "DELETE";
     // The end of an upload changes the repository too, and may take hours: the mover looks for what comes late.
     return new Own(isChange && route.kind !== "upload" ? this.#changes.begin() : () => {});
+  }
+
+  /** Answers with no other members: what changes something is known to be under way. */
+  async count(exchange: Exchange, here: Here): Promise<void> {
+    const own = this.begin(exchange);
+    try {
+      await here(exchange);
+    } finally {
+      own.end();
+    }
   }
 
   /** Whether what is not here may still lie with another member. */
@@ -126,7 +147,7 @@ export class OwnRepositories {
     const digest = query.get("digest");
     if (request.method === "PUT" && answer.status === 201 && digest !== null) {
       try {
-        await mover.bring(route.name, digest, from, context);
+        if (!(await mover.bring(route.name, digest, from, context))) throw nowhere(digest, from);
       } catch (error) {
         answer.discard();
         throw error;
@@ -155,6 +176,12 @@ export class OwnRepositories {
 export function withRepositories(exchange: Exchange, changed: Partial<Repositories>): Exchange {
   const { shared } = exchange;
   return { ...exchange, shared: { ...shared, repositories: { ...shared.repositories, ...changed } } };
+}
+
+/** An upload that was acknowledged where it began, and whose blob is not there to be had. */
+function nowhere(digest: string, { member }: PreviousOwner): RegistryError {
+  const message = `the upload ended at ${member}, where its blob is not found: push the blob again`;
+  return new RegistryError("UNAVAILABLE", message, { detail: { digest, member }, retryAfterSeconds: 1 });
 }
 
 /** Whether an upload began elsewhere: another secret has signed its state, or it names another store. */

@@ -4,6 +4,8 @@ import type { Clock } from "../../proto/clock.ts";
 import { isDigest } from "../../proto/keys.ts";
 import type { Descriptor, Listing, ManifestFound } from "../repository/contract.ts";
 import type { Content, ContentKind } from "../repository/handover.ts";
+import type { UsersPreference } from "../repository/handover-preferences.ts";
+import { isUserPart } from "../repository/keys.ts";
 import { isTag } from "../repository/names.ts";
 import { untilAgreed } from "./agree.ts";
 import type { OpenAnswer, WholeAnswer } from "./answers.ts";
@@ -15,6 +17,8 @@ import { assertManifest, assertTagsOf, parseJson, verified } from "./verify.ts";
 const MAX_WHOLE_BYTES = 32 * 1024 * 1024;
 /** It deletes a whole repository, key by key. */
 const PURGE_MS = 300_000;
+/** Named in a path, which has to stay below Node's 16 KiB of headers, also with digests of sha512. */
+const PURGED_AT_ONCE = 50;
 
 export class PreviousOwner {
   readonly member: string;
@@ -114,26 +118,53 @@ export class PreviousOwner {
 
   /** All of it: from its facts. */
   async *contents(name: string, kind: ContentKind, signal: AbortSignal): AsyncGenerator<Content, void> {
+    for await (const items of this.#pages(name, kind, signal)) {
+      for (const item of items as readonly Content[]) {
+        if (!isContent(item, kind)) throw new MemberWrong(this.member, `says that ${name} holds what cannot be`);
+        yield item;
+      }
+    }
+  }
+
+  /** Who has starred or bookmarked it, some at a time. */
+  async *preferences(name: string, signal: AbortSignal): AsyncGenerator<readonly UsersPreference[], void> {
+    for await (const items of this.#pages(name, "preferences", signal)) {
+      const some = items as readonly UsersPreference[];
+      if (!some.every(({ user, what }) => isUserPart(user) && (what === "star" || what === "bookmark")))
+        throw new MemberWrong(this.member, `says that ${name} is starred by who cannot be`);
+      yield some;
+    }
+  }
+
+  async *#pages(name: string, kind: ContentKind | "preferences", signal: AbortSignal): AsyncGenerator<unknown[], void> {
     for (let after = ""; ; ) {
       const answer = await this.#ask("GET", membersPath("contents", { name, kind, after }), signal);
       if (answer.status !== 200) throw this.#wrong(answer, `what ${name} holds`);
-      const { items, next } = parseJson(this.member, answer.body) as { items?: Content[]; next?: unknown };
+      const { items, next } = parseJson(this.member, answer.body) as { items?: unknown; next?: unknown };
       if (!Array.isArray(items))
         throw new MemberWrong(this.member, `says of ${name} what this member does not understand`);
-      for (const item of items) {
-        if (!isDigest(item.digest) || (kind === "tags" && !isTag(item.tag ?? "")))
-          throw new MemberWrong(this.member, `says that ${name} holds what cannot be`);
-        yield item;
-      }
+      yield items;
       if (typeof next !== "string") return;
       if (next === after) throw new MemberWrong(this.member, `says the same of ${name} again and again`);
       after = next;
     }
   }
 
-  /** What it still holds of a repository that was taken over is deleted there. */
-  async purge(name: string, signal: AbortSignal): Promise<void> {
-    const answer = await this.#ask("POST", membersPath("purge", { name }), signal, PURGE_MS);
+  /** The tags, manifests and preferences of a repository that was taken over are deleted there. */
+  purgeManifests(name: string, signal: AbortSignal): Promise<void> {
+    return this.#purge(name, membersPath("purge", { name, kind: "manifests" }), signal);
+  }
+
+  /** Likewise layers: these, no others. */
+  async purgeLayers(name: string, digests: readonly string[], signal: AbortSignal): Promise<void> {
+    for (let at = 0; at < digests.length; at += PURGED_AT_ONCE) {
+      const digest = digests.slice(at, at + PURGED_AT_ONCE).join(",");
+      await this.#purge(name, membersPath("purge", { name, kind: "layers", digest }), signal);
+    }
+  }
+
+  async #purge(name: string, path: string, signal: AbortSignal): Promise<void> {
+    const answer = await this.#ask("POST", path, signal, PURGE_MS);
     if (answer.status !== 200) throw this.#wrong(answer, `to give ${name} away`);
   }
 
@@ -152,4 +183,12 @@ export class PreviousOwner {
   #wrong({ status }: { readonly status: number }, asked: string): MemberWrong {
     return new MemberWrong(this.member, `answers ${status} when asked ${asked}`);
   }
+}
+
+function isContent({ digest, tag, taggedMs, pushedMs, pushedBy, pulls }: Content, kind: ContentKind): boolean {
+  const isCount = (value: unknown) => value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0);
+  const isPushedBy = pushedBy === undefined || (typeof pushedBy === "string" && pushedBy.length <= 255);
+  const arePulls = pulls === undefined || (pulls?.count > 0 && pulls?.lastMs >= 0);
+  const counts = [taggedMs, pushedMs, pulls?.count, pulls?.lastMs];
+  return isDigest(digest) && (kind !== "tags" || isTag(tag ?? "")) && counts.every(isCount) && isPushedBy && arePulls;
 }

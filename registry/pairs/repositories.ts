@@ -51,7 +51,11 @@ export function routedRepositories(routes: Routes<PairOfRepositories>): Reposito
 function routedHandover(routes: Routes<PairOfRepositories>, of: (name: string) => Handover): Handover {
   return {
     contents: (name, ...rest) => of(name).contents(name, ...rest),
+    getManifest: (name, ...rest) => of(name).getManifest(name, ...rest),
     putManifest: (name, ...rest) => of(name).putManifest(name, ...rest),
+    preferences: (name, ...rest) => of(name).preferences(name, ...rest),
+    addPreferences: (name, ...rest) => of(name).addPreferences(name, ...rest),
+    removePreferences: (name, ...rest) => of(name).removePreferences(name, ...rest),
     state: (name, ...rest) => of(name).state(name, ...rest),
     mark: (name, ...rest) => of(name).mark(name, ...rest),
     async forgetOthers(...rest) {

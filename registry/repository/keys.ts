@@ -268,12 +268,37 @@ export function parseSearchKey(key: string): SearchKey | undefined {
 
 const USER = "(?:[0-9a-f]{2})+";
 const STAR = new RegExp(`^outrigger/search/stars/([^/]+)/(${USER})$`);
+const USER_PART = new RegExp(`^${USER}$`);
+const PREFERENCE = new RegExp(`^outrigger/prefs/(${USER})/(star|bookmark)/([^/]+)$`);
 const STAR_PREFERENCE = new RegExp(`^outrigger/prefs/(${USER})/star/([^/]+)$`);
 
 function parseStarKey(key: string): SearchKey | undefined {
   const [, escaped = "", user = ""] = STAR.exec(key) ?? [];
   const name = unescapeName(escaped);
   return name !== undefined && isName(name) ? { kind: "star", name, user } : undefined;
+}
+
+export interface Preferred {
+  /** The component of a key that stands for who it is. */
+  readonly user: string;
+  readonly what: "star" | "bookmark";
+  readonly name: string;
+}
+
+export function keyOfPreference({ user, what, name }: Preferred): string {
+  return `${preferencesPrefix}${user}/${what}/${escapeName(name)}`;
+}
+
+/** Hex, as userPart makes it. */
+export function isUserPart(text: unknown): text is string {
+  return typeof text === "string" && USER_PART.test(text);
+}
+
+export function parsePreferenceKey(key: string): Preferred | undefined {
+  const [, user, what, escaped = ""] = PREFERENCE.exec(key) ?? [];
+  const name = unescapeName(escaped);
+  if (user === undefined || name === undefined || !isName(name)) return undefined;
+  return { user, what: what === "star" ? "star" : "bookmark", name };
 }
 
 /** The preference that a star's key follows from. */

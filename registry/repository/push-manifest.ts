@@ -10,11 +10,13 @@ import { limits } from "../../proto/limits.ts";
 import { RegistryError } from "../errors.ts";
 import { describeImage, isImageConfig } from "../search/describe.ts";
 import {
+  decodePulls,
   decodeRecord,
   decodeTagRecord,
   encodeRecord,
   encodeTagRecord,
   type ImageRecord,
+  type PullsRecord,
   type Pushed as PushedBy,
 } from "../search/record.ts";
 import { condemnedState, relyingOn } from "./condemned.ts";
@@ -27,6 +29,7 @@ import {
   condemnedKey,
   imageKey,
   layerLink,
+  pullsKey,
   referrersKey,
   refsKey,
   revisionLink,
@@ -48,12 +51,23 @@ export interface ManifestPush {
   readonly contentType: string;
   readonly digest?: string;
   readonly tags: readonly string[];
-  /** A tag that is there already stays as it is: what a repository's new owner has set is newer than what it takes over. */
-  readonly keepsTags?: boolean;
+  /**
+   * Another member of the cluster acknowledged it, and hands it over: blobs that it lacks are no reason to refuse it, and a
+   * tag that is there already is newer and stays as it is.
+   */
+  readonly handedOver?: HandedOver;
+}
+
+/** What the index of that member tells, and nobody could find out again. */
+export interface HandedOver {
+  readonly pushed?: PushedBy;
+  readonly pulls?: PullsRecord | undefined;
+  /** Unix ms; of a tag that is not in it, it does not know. */
+  readonly taggedMs?: ReadonlyMap<string, number>;
 }
 
 interface Pushed {
-  readonly keepsTags: boolean;
+  readonly handedOver: HandedOver | undefined;
   readonly name: string;
   readonly digest: string;
   readonly bytes: Buffer;
@@ -77,7 +91,7 @@ export async function putManifest(
       detail: { given: pushed.digest, computed: digest },
     });
   }
-  const push = { name, digest, bytes: pushed.bytes, manifest, keepsTags: pushed.keepsTags ?? false };
+  const push = { name, digest, bytes: pushed.bytes, manifest, handedOver: pushed.handedOver };
   const tags = [...new Set(pushed.tags)];
   let at = 0;
   do {
@@ -97,6 +111,7 @@ interface Items {
   readonly revision: MetaItem | undefined;
   readonly refs: MetaItem | undefined;
   readonly image: MetaItem | undefined;
+  readonly pulls: MetaItem | undefined;
   readonly referrer: MetaItem | undefined;
   readonly tags: readonly TagItems[];
 }
@@ -149,6 +164,7 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
     imageKey(name, digest),
     ...(subject === undefined ? [] : [referrersKey(name, subject, digest)]),
     ...tagKeys,
+    ...(push.handedOver?.pulls ? [pullsKey(name, digest)] : []),
   ];
   const inFirst = limits.getKeys - fixed.length;
   const links = (from: number, to?: number) => manifest.blobs.slice(from, to).map((blob) => layerLink(name, blob));
@@ -159,7 +175,10 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
     found.push(...(await core.ledger.get(links(at, at + limits.getKeys), context)));
   }
   const missing = manifest.blobs.filter((_, index) => found[index] === undefined);
-  if (missing.length > 0) {
+  if (missing.length > 0 && push.handedOver) {
+    const digests = missing.slice(0, 100);
+    core.log.warn({ name, digest, digests }, "a manifest was handed over without blobs that it names");
+  } else if (missing.length > 0) {
     throw new RegistryError("MANIFEST_BLOB_UNKNOWN", `${missing.length} blob(s) of the manifest are not in ${name}`, {
       detail: { digests: missing.slice(0, 100) },
     });
@@ -173,13 +192,14 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
     revision,
     refs,
     image,
+    pulls: push.handedOver?.pulls && answer[fixed.length - 1],
     referrer: subject === undefined ? undefined : answer[5],
     tags: tags
       .map((tag, index) => {
         const [link, derived, history, searched] = answer.slice(firstTag + 4 * index);
         return { tag, link, derived, history, searched };
       })
-      .filter(({ link }) => !push.keepsTags || link === undefined),
+      .filter(({ link }) => !push.handedOver || link === undefined),
   };
 }
 
@@ -191,6 +211,7 @@ function isDone(items: Items, push: Pushed): boolean {
     items.revision !== undefined &&
     items.refs !== undefined &&
     !lacksRecord(items) &&
+    told(items, push).length === 0 &&
     (push.manifest.subject === undefined || items.referrer !== undefined) &&
     items.tags.every(
       ({ link, derived, searched }) =>
@@ -224,7 +245,14 @@ function operations(
 ): MetaOperation[] {
   const { name, digest, manifest } = push;
   const now = core.clock.now();
-  const pushed = { pushedMs: now, ...(context.user === undefined ? {} : { pushedBy: context.user.slice(0, 255) }) };
+  const pushed = push.handedOver?.pushed ?? {
+    pushedMs: now,
+    ...(context.user === undefined ? {} : { pushedBy: context.user.slice(0, 255) }),
+  };
+  const taggedAt = (tag: string) => {
+    const taggedMs = push.handedOver?.taggedMs ? push.handedOver.taggedMs.get(tag) : now;
+    return taggedMs === undefined ? {} : { taggedMs };
+  };
   return [
     addingUnder(name, items.guard),
     relyingOn(digest, items.marker),
@@ -242,13 +270,32 @@ function operations(
     ...(record === undefined || !lacksRecord(items)
       ? []
       : [put(imageKey(name, digest), items.image, encodeRecord(record, { ...pushed, ...pushedOf(items.image) }))]),
+    ...told(items, push),
     ...items.tags.flatMap(({ tag, link, derived, history, searched }) => [
       put(tagLink(name, tag), link, digest),
       put(tagKey(name, tag), derived, digest),
       present(tagHistoryLink(name, tag, digest), history, digest),
-      put(searchTagKey(name, tag), searched, encodeTagRecord({ digest, taggedMs: now })),
+      put(searchTagKey(name, tag), searched, encodeTagRecord({ digest, ...taggedAt(tag) })),
     ]),
   ];
+}
+
+/** Where the other member knows of an earlier push, or of more pulls. */
+function told(items: Items, { name, digest, handedOver }: Pushed): MetaOperation[] {
+  const operations: MetaOperation[] = [];
+  const { image, pulls } = items;
+  // One that is missing, or mended, is put with it.
+  const record = image === undefined || lacksRecord(items) ? undefined : decodeRecord(image.value);
+  const before = handedOver?.pushed?.pushedMs;
+  if (handedOver?.pushed && record && before !== undefined && before < (record.pushedMs ?? Number.POSITIVE_INFINITY))
+    operations.push(put(imageKey(name, digest), image, encodeRecord(record, handedOver.pushed)));
+  const counted = (pulls && decodePulls(pulls.value)) ?? { count: 0, lastMs: 0 };
+  if (handedOver?.pulls && handedOver.pulls.count > counted.count) {
+    const { count, lastMs } = handedOver.pulls;
+    const sum = { count, lastMs: Math.max(lastMs, counted.lastMs) };
+    operations.push(put(pullsKey(name, digest), pulls, JSON.stringify(sum)));
+  }
+  return operations;
 }
 
 /** Of two that set a tag at once one reads again: the last one wins by its own choice, not by accident. */

@@ -50,6 +50,8 @@ export interface WorldOptions {
   /** Addresses of members that are no processes of this world. */
   readonly urls?: Readonly<Partial<Record<MemberId, string>>>;
   readonly config?: Readonly<Record<string, unknown>>;
+  /** They begin as registries that are no members of a cluster. */
+  readonly alone?: boolean;
   /** Which members are processes. Default: all. */
   readonly running?: readonly MemberId[];
 }
@@ -76,16 +78,17 @@ async function startSome(scope: Scope, options: WorldOptions, running: readonly 
     const driver = await startDriverOf(scope, options.driver ?? "memory");
     const file = join(folder, `${id}.yaml`);
     const host = `${hosts[id]}:${ports[id]}`;
-    const write = (cluster: ClusterSection) => {
+    const write = (cluster?: ClusterSection) => {
+      const section = { self: id, peers: { keyFile }, answerSeconds: 3, ...options.cluster, ...cluster };
       const all = {
         http: { listen: host },
         stores: { blobs: { address: driver.address } },
         ...options.config,
-        cluster: { self: id, peers: { keyFile }, answerSeconds: 3, ...options.cluster, ...cluster },
+        ...(cluster === undefined ? {} : { cluster: section }),
       };
       writeFileSync(file, JSON.stringify(all));
     };
-    write({ members: first.includes(id) ? listOf(...first) : listOf(id) });
+    write(options.alone ? undefined : { members: first.includes(id) ? listOf(...first) : listOf(id) });
     const launch = async () => {
       const running = scope.add(launchOutrigger(`registry ${id}`, ["registry", "--config", file]));
       await listening(running, host);
