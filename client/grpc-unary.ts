@@ -1,5 +1,5 @@
 /** One unary call on grpc-js' low-level interface, and what requests and answers carry beside their messages. */
-import { type Channel, status as Code, Metadata } from "@grpc/grpc-js";
+import { type Channel, status as Code, Metadata, type MethodDefinition } from "@grpc/grpc-js";
 import { OutriggerError } from "../proto/errors.ts";
 import { headers } from "../proto/metadata.ts";
 import type { AnswerMetadata, TransportCall } from "../proto/transport.ts";
@@ -11,6 +11,14 @@ export interface Codec {
   readonly path: string;
   encode(message: object): Buffer;
   decode(bytes: Buffer): object;
+}
+
+export function codecFrom({
+  path,
+  requestSerialize,
+  responseDeserialize,
+}: Pick<MethodDefinition<never, object>, "path" | "requestSerialize" | "responseDeserialize">): Codec {
+  return { path, encode: requestSerialize as Codec["encode"], decode: responseDeserialize };
 }
 
 export function beginCall(channel: Channel, path: string, call: TransportCall): Call {

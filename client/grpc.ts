@@ -27,6 +27,7 @@ import {
   beginCall,
   type Call,
   type Codec,
+  codecFrom,
   requestMetadata,
   unaryCall,
   unreadable,
@@ -326,20 +327,14 @@ function codecOf(method: AnyMethod): Codec {
     const [api, name] = method.split(".") as ["handshake" | "blob" | "meta", string];
     const definition = (contract()[api].service as unknown as Record<string, MethodDefinition<object, object>>)[name];
     if (definition === undefined) throw new Error(`${method} is not in the contract`);
-    codec = {
-      path: definition.path,
-      encode: definition.requestSerialize,
-      decode:
-        method === "blob.Read"
-          ? (bytes) => decodeReadChunk(bytes) ?? definition.responseDeserialize(bytes)
-          : definition.responseDeserialize,
-    };
+    const whole = codecFrom(definition);
+    codec =
+      method === "blob.Read" ? { ...whole, decode: (bytes) => decodeReadChunk(bytes) ?? whole.decode(bytes) } : whole;
     codecs.set(method, codec);
   }
   return codec;
 }
 
 function healthCodec(): Codec {
-  const { Check } = contract().health.service;
-  return { path: Check.path, encode: Check.requestSerialize as Codec["encode"], decode: Check.responseDeserialize };
+  return codecFrom(contract().health.service.Check);
 }

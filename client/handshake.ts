@@ -46,24 +46,8 @@ export async function handshake(input: HandshakeInput): Promise<Description> {
   const { transport, kind, address } = input;
   const api = apis[kind];
   const remarks: { level: "info" | "warn"; text: string }[] = [];
-  const versions = await ask(input, "handshake.Version", {});
-  const decision = decideVersion({
-    api,
-    offered: input.offered ?? spoken[api],
-    listed: versionsOf(versions.response.api[api]),
-    needed: true,
-    compat: input.compat,
-    address,
-  });
-  if (decision.use === undefined) throw new OutriggerError("VERSION_UNSUPPORTED", decision.log.text);
+  const { decision, response, metadata } = await introduce(input, api);
   if (decision.log) remarks.push(decision.log);
-
-  const described = await ask(input, "handshake.Describe", {
-    coreName: input.core.name,
-    coreVersion: input.core.version,
-    apis: { [api]: decision.use },
-  });
-  const { response } = described;
   for (const notice of response.notices)
     remarks.push({ level: "warn", text: `the driver at ${address} says: ${notice}` });
   const wanted = response.stores.filter((store) => isKind(store, kind));
@@ -91,15 +75,41 @@ export async function handshake(input: HandshakeInput): Promise<Description> {
       driverVersion: response.version,
       address,
     },
-    contract: described.metadata.contract as string,
+    contract: metadata.contract as string,
     version: decision.use,
     transport: decision.through ? decision.through.adapt(transport) : transport,
     remarks,
   };
 }
 
+/**
+ * Both calls: which version of an API is used, and what is said under it.
+ * @throws NOT_A_DRIVER, VERSION_UNSUPPORTED, CLOCK_SKEW, PROTOCOL_VIOLATION, or what the transport throws
+ */
+export async function introduce(
+  input: Pick<HandshakeInput, "transport" | "clock" | "address" | "signal" | "core" | "offered" | "compat">,
+  api: ApiName,
+) {
+  const versions = await ask(input, "handshake.Version", {});
+  const decision = decideVersion({
+    api,
+    offered: input.offered ?? spoken[api],
+    listed: versionsOf(versions.response.api[api]),
+    needed: true,
+    compat: input.compat,
+    address: input.address,
+  });
+  if (decision.use === undefined) throw new OutriggerError("VERSION_UNSUPPORTED", decision.log.text);
+  const { response, metadata } = await ask(input, "handshake.Describe", {
+    coreName: input.core.name,
+    coreVersion: input.core.version,
+    apis: { [api]: decision.use },
+  });
+  return { decision, response, metadata };
+}
+
 /** One of the two calls, with what every answer must carry and how far the process's clock may be off. */
-export async function ask<Method extends "handshake.Version" | "handshake.Describe">(
+async function ask<Method extends "handshake.Version" | "handshake.Describe">(
   input: Pick<HandshakeInput, "transport" | "clock" | "address" | "signal">,
   method: Method,
   request: object,
@@ -143,7 +153,7 @@ export function assertClock(metadata: AnswerMetadata, sentMs: number, receivedMs
   );
 }
 
-export function versionsOf(listed: ApiVersions | undefined): ApiVersion[] | undefined {
+function versionsOf(listed: ApiVersions | undefined): ApiVersion[] | undefined {
   return listed?.versions.map(({ major, minor }) => ({ major, minor }));
 }
 

@@ -8,13 +8,11 @@ import type { Vulnerability as WireVulnerability } from "../proto/gen/outrigger/
 import { isDigest } from "../proto/keys.ts";
 import { limits } from "../proto/limits.ts";
 import { loadScanService } from "../proto/load.ts";
-import { spoken } from "../proto/versions.ts";
 import type { CallOptions, StoreTarget } from "./contract.ts";
 import { grpcTransport } from "./grpc.ts";
 import { GrpcChannels } from "./grpc-channels.ts";
-import { type Codec, unaryCall } from "./grpc-unary.ts";
-import { ask, versionsOf } from "./handshake.ts";
-import { decideVersion } from "./versions.ts";
+import { type Codec, codecFrom, unaryCall } from "./grpc-unary.ts";
+import { introduce } from "./handshake.ts";
 
 export interface ScannedImage {
   readonly repository: string;
@@ -30,11 +28,14 @@ export interface Vulnerability {
   readonly severity: Severity;
   readonly title: string;
   readonly description: string;
+  /** A URL. */
   readonly reference: string;
   readonly packages: readonly {
     readonly name: string;
+    /** Empty: not known. */
     readonly path: string;
     readonly installedVersion: string;
+    /** Empty: there is none yet. */
     readonly fixedVersion: string;
   }[];
 }
@@ -180,22 +181,10 @@ class RemoteScanner implements ScannerClient {
     const { address } = this.#target;
     const transport = grpcTransport(this.#target, { clock: this.#clock, log: this.#log });
     try {
-      const input = { transport, clock: this.#clock, address };
-      const versions = await ask(input, "handshake.Version", {});
-      const decision = decideVersion({
-        api: API,
-        offered: spoken[API],
-        listed: versionsOf(versions.response.api[API]),
-        needed: true,
-        compat: [],
-        address,
-      });
+      const core = { name: "outrigger", version: "" };
+      const input = { transport, clock: this.#clock, address, core, compat: [] };
+      const { decision, response, metadata } = await introduce(input, API);
       if (decision.log) this.#log[decision.log.level](decision.log.text);
-      const { response, metadata } = await ask(input, "handshake.Describe", {
-        coreName: "outrigger",
-        coreVersion: "",
-        apis: decision.use === undefined ? {} : { [API]: decision.use },
-      });
       for (const notice of response.notices) this.#log.warn(`the scanner at ${address} says: ${notice}`);
       this.#log.info({ scanner: response.driver, version: response.version }, `the scanner at ${address} is used`);
       return metadata.contract ?? "";
@@ -247,17 +236,12 @@ function severityOf(severity: WireVulnerability["severity"]): Severity {
   }
 }
 
-const codecs = new Map<string, Codec>();
+let codecs: Readonly<Record<"Scan" | "Affected", Codec>> | undefined;
 
 function codecOf(name: "Scan" | "Affected"): Codec {
-  let codec = codecs.get(name);
-  if (codec === undefined) {
+  if (codecs === undefined) {
     const { service } = loadScanService();
-    for (const each of ["Scan", "Affected"] as const) {
-      const { path, requestSerialize, responseDeserialize } = service[each];
-      codecs.set(each, { path, encode: requestSerialize as Codec["encode"], decode: responseDeserialize });
-    }
-    codec = codecs.get(name) as Codec;
+    codecs = { Scan: codecFrom(service.Scan), Affected: codecFrom(service.Affected) };
   }
-  return codec;
+  return codecs[name];
 }
