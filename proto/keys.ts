@@ -25,6 +25,11 @@ export function assertKey(key: string): void {
   }
 }
 
+/** Keys, names, tags and digests are ASCII: the order of their code units is that of their bytes. */
+export function bytewise(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
 /** @throws INVALID_FIELD */
 export function assertUploadId(id: string): void {
   if (!UPLOAD_ID.test(id)) throw invalidField("upload_id", `${quote(id)} is not [A-Za-z0-9-]{1,64}`);

@@ -3,12 +3,11 @@ import type { Logger } from "pino";
 import type { Clock } from "../proto/clock.ts";
 import type { Authenticator } from "./auth/contract.ts";
 import type { Aside } from "./http/handler.ts";
-import type { Readiness } from "./http/readiness.ts";
 import { askerOf } from "./http/search.ts";
 import type { Cluster } from "./members/cluster.ts";
 import type { OwnOverview } from "./page/contract.ts";
 import { createPage } from "./page/handler.ts";
-import { overviewAlone, ownOverview } from "./page/overview.ts";
+import { overviewAlone } from "./page/overview.ts";
 import type { SearchService } from "./search/service.ts";
 
 export interface FrontParts {
@@ -21,11 +20,6 @@ export interface FrontParts {
   readonly cluster: Cluster;
   readonly search: SearchService;
   readonly own: () => OwnOverview;
-}
-
-/** What the registry tells of itself, to the page and to other members. */
-export function overviewOf(readiness: Readiness, version: string | undefined): () => OwnOverview {
-  return ownOverview({ state: () => readiness.state(), version });
 }
 
 export function openFront(parts: FrontParts): Aside {

@@ -7,7 +7,7 @@ import { type Clock, systemClock } from "../proto/clock.ts";
 import { createOpenAuthenticator } from "./auth/basic.ts";
 import { createBcryptPool } from "./auth/bcrypt-pool.ts";
 import type { Config } from "./config.ts";
-import { openFront, overviewOf } from "./front.ts";
+import { openFront } from "./front.ts";
 import { createAside } from "./http/aside.ts";
 import type { Traffic } from "./http/exchange.ts";
 import { type Backend, createHandler } from "./http/handler.ts";
@@ -18,6 +18,7 @@ import { loadAuthenticator, loadTls } from "./materials.ts";
 import { Cluster } from "./members/cluster.ts";
 import { openListener, urlHost } from "./opening.ts";
 import { withPage } from "./page/handler.ts";
+import { ownOverview } from "./page/overview.ts";
 import { Pairs } from "./pairs/pairs.ts";
 import { normalPrefix } from "./pairs/routes.ts";
 import type { Repositories } from "./repository/contract.ts";
@@ -143,7 +144,7 @@ export async function startWith(
     mustBeReady: () => pairs.mainHealth(),
     serving: () => serving !== undefined,
   });
-  const own = overviewOf(readiness, coreVersion);
+  const own = ownOverview({ state: () => readiness.state(), version: coreVersion });
   const { enabled, listen: metricsListen } = config.http.metrics;
   const handler = createHandler({
     backend: () => ({

@@ -1,5 +1,6 @@
 /** What the log says, in memory: items and links in order, and a few numbers. */
 import sorted from "sorted-btree";
+import { bytewise } from "../../proto/keys.ts";
 import { isLink } from "./layout.ts";
 import type { LinkEntry, LogRecord, Scalars } from "./records.ts";
 
@@ -12,9 +13,9 @@ export interface Item {
 }
 
 export class State {
-  readonly items: Tree<Item> = new BTree<string, Item>(undefined, order);
+  readonly items: Tree<Item> = new BTree<string, Item>(undefined, bytewise);
   /** Of every link, and of those taken away that are not settled yet. */
-  readonly links: Tree<LinkEntry> = new BTree<string, LinkEntry>(undefined, order);
+  readonly links: Tree<LinkEntry> = new BTree<string, LinkEntry>(undefined, bytewise);
   /** While the log is read: values that a link was given since its file was last known. */
   replayed: Map<string, Buffer[]> | undefined = new Map();
   seq = 0;
@@ -128,9 +129,4 @@ function* snapshotOf(scalars: Scalars, items: Tree<Item>, links: Tree<LinkEntry>
     if (!gone) yield { kind: "link", key, ...entry };
   }
   yield { kind: "end" };
-}
-
-/** Keys are ASCII: order of UTF-16 code units is order of bytes. */
-function order(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

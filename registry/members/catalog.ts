@@ -3,6 +3,7 @@ import { setMaxListeners } from "node:events";
 import type { Clock } from "../../proto/clock.ts";
 import { RegistryError } from "../errors.ts";
 import { MAX_PAGE } from "../http/query.ts";
+import { mergePages } from "../merge-pages.ts";
 import type { Listing, Repositories, RequestContext } from "../repository/contract.ts";
 import { isName, listingBound } from "../repository/names.ts";
 import { untilAgreed } from "./agree.ts";
@@ -61,7 +62,7 @@ export async function mergedCatalog(
   };
   const pages = await Promise.all(holders(view).map(ask));
   if (failed.length > 0) options.missing(failed.map(({ member }) => member).sort());
-  return mergePages(pages, page.limit);
+  return mergeNames(pages, page.limit);
 }
 
 /** All who may list a name: while names move also those that were members. */
@@ -69,21 +70,11 @@ function holders({ list, previous }: View): string[] {
   return [...new Set([...list.ids, ...(previous?.ids ?? [])])];
 }
 
-/**
- * In order, each once, at most `limit`. A page that says that more follows holds for names up to its last one: what others
- * list beyond may not be next.
- */
-export function mergePages(pages: readonly Listing[], limit: number): Listing {
-  const ends = pages.flatMap(({ names, more }) => (more ? [names.at(-1) ?? ""] : [])).sort(byBytes);
-  const [end] = ends;
-  const all = [...new Set(pages.flatMap(({ names }) => names))].sort(byBytes);
-  const known = end === undefined ? all : all.filter((name) => name <= end);
-  return { names: known.slice(0, limit), more: end !== undefined || known.length > limit };
-}
-
-/** Names are ASCII: the order of their code units is that of their bytes. */
-function byBytes(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
+/** In order, each once, at most `limit`. */
+export function mergeNames(listings: readonly Listing[], limit: number): Listing {
+  const pages = listings.map(({ names, more }) => ({ items: names, more }));
+  const { items, more } = mergePages(pages, (name) => name, limit);
+  return { names: items, more };
 }
 
 /** What this member lists when another one asks: names that it owns, or gives up but still holds. */
@@ -152,6 +143,16 @@ export async function* heldBy(
     yield* page.names;
     last = page.names.at(-1) ?? last;
     if (!page.more) return;
+  }
+}
+
+/** All names that this member's own stores hold, whoever owns them. */
+export async function* heldHere(local: Repositories, context: RequestContext): AsyncGenerator<string, void> {
+  for (let [last, more] = ["", true]; more; ) {
+    const page = await local.listRepositories({ last, limit: MAX_PAGE }, context);
+    yield* page.names;
+    last = page.names.at(-1) ?? last;
+    more = page.more && page.names.length > 0;
   }
 }
 

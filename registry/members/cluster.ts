@@ -1,6 +1,5 @@
 /** One registry as a member: who answers a request (members.md, "Who answers"), as each reload has it. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { Clock } from "../../proto/clock.ts";
 import type { Account } from "../auth/contract.ts";
@@ -233,7 +232,7 @@ export class Cluster implements Routing {
         return here({ ...apart, byPeer: true });
       case "preferences":
         if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self)
-          throw otherList(view.list.hash, peer.listHash);
+          throw otherList(view.hash, peer.listHash);
         return this.#own.count(apart, here);
       case "members":
         throw onlyMembers();
@@ -264,8 +263,7 @@ export class Cluster implements Routing {
 }
 
 function isSameList(one: View | undefined, other: View | undefined): boolean {
-  const [first, second] = [one, other].map((view) => view && [view.self, view.hash]);
-  return isDeepStrictEqual(first, second);
+  return one?.self === other?.self && one?.hash === other?.hash;
 }
 
 function withSearch(exchange: Exchange, changed: (local: SearchService) => SearchService): Exchange {

@@ -3,8 +3,9 @@
  * is here is newer. Deletes wait until all of it is here, so that nothing deleted can come back from there.
  */
 import { RegistryError } from "../errors.ts";
+import { mergePages } from "../merge-pages.ts";
 import type { Listing, Repositories, RequestContext } from "../repository/contract.ts";
-import { mergePages } from "./catalog.ts";
+import { mergeNames } from "./catalog.ts";
 import type { Mover } from "./mover.ts";
 import type { PreviousOwner } from "./previous-owner.ts";
 
@@ -49,18 +50,14 @@ export function movedRepositories(local: Repositories, mover: Mover, from: Previ
       const there = await from.tags(name, page, context.signal);
       const here = await local.listTags(name, page, context);
       const both = [here, there].filter((listing): listing is Listing => listing !== undefined);
-      return both.length === 0 ? undefined : mergePages(both, page.limit);
+      return both.length === 0 ? undefined : mergeNames(both, page.limit);
     },
     async listReferrers(name, subject, page, context) {
       const there = await from.referrers(name, subject, page, context.signal);
       const here = await local.listReferrers(name, subject, page, context);
-      const byDigest = new Map([...there.manifests, ...here.manifests].map((each) => [each.digest, each]));
-      const listings = [there, here].map(({ manifests, more }) => ({
-        names: manifests.map(({ digest }) => digest),
-        more,
-      }));
-      const { names, more } = mergePages(listings, page.limit);
-      return { manifests: names.flatMap((digest) => byDigest.get(digest) ?? []), more };
+      const pages = [here, there].map(({ manifests, more }) => ({ items: manifests, more }));
+      const { items, more } = mergePages(pages, ({ digest }) => digest, page.limit);
+      return { manifests: items, more };
     },
     putManifest: (name, manifest, context) =>
       bringing(mover, name, from, context, () => local.putManifest(name, manifest, context)),

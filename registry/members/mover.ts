@@ -10,6 +10,7 @@ import { algorithmOf } from "../../proto/keys.ts";
 import { RegistryError } from "../errors.ts";
 import type { Repositories, RequestContext } from "../repository/contract.ts";
 import type { Handover } from "../repository/handover.ts";
+import { pushedOf } from "../search/record.ts";
 import { heldBy } from "./catalog.ts";
 import type { MemberClient } from "./client.ts";
 import { PreviousOwner } from "./previous-owner.ts";
@@ -258,13 +259,8 @@ export class Mover {
       const here = await handover.getManifest(name, digest, context);
       const found = here ?? (await from.manifest(name, digest, context.signal));
       if (found === undefined) continue;
-      const { pushedMs, pushedBy } = item;
-      const pushed = {
-        ...(pushedMs === undefined ? {} : { pushedMs }),
-        ...(pushedBy === undefined ? {} : { pushedBy }),
-      };
       const push = { bytes: found.bytes, contentType: found.mediaType, digest, tags: [] };
-      await handover.putManifest(name, { ...push, handedOver: { pushed, pulls } }, context);
+      await handover.putManifest(name, { ...push, handedOver: { pushed: pushedOf(item), pulls } }, context);
     }
   }
 

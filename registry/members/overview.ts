@@ -5,7 +5,7 @@ import type { MemberClient } from "./client.ts";
 import { isMemberError, MemberWrong } from "./errors.ts";
 import { membersPath } from "./paths.ts";
 import { parseJson } from "./verify.ts";
-import type { View } from "./view.ts";
+import { others, type View } from "./view.ts";
 
 /** Somebody waits for the page. */
 const DEADLINE_MS = 3_000;
@@ -20,8 +20,6 @@ export async function clusterOverview(
   own: () => OwnOverview,
   signal: AbortSignal,
 ): Promise<RegistryOverview> {
-  const { self, list } = view;
-  const others = list.ids.filter((id) => id !== self);
   const look = async (id: string): Promise<MemberOverview> => {
     try {
       return { id, isSelf: false, isReachable: true, ...(await ask(client, id, signal)) };
@@ -31,7 +29,10 @@ export async function clusterOverview(
     }
   };
   return {
-    members: [{ id: self, isSelf: true, isReachable: true, ...own() }, ...(await Promise.all(others.map(look)))],
+    members: [
+      { id: view.self, isSelf: true, isReachable: true, ...own() },
+      ...(await Promise.all(others(view).map(look))),
+    ],
   };
 }
 

@@ -2,6 +2,7 @@
 import type { Clock } from "../../proto/clock.ts";
 import { answerJson, type Exchange } from "../http/exchange.ts";
 import type { Repositories, RequestContext } from "../repository/contract.ts";
+import { heldHere } from "./catalog.ts";
 import type { MemberClient } from "./client.ts";
 import { isMemberError, MemberWrong } from "./errors.ts";
 import { membersPath } from "./paths.ts";
@@ -44,9 +45,8 @@ interface Knowing {
   readonly coreVersion: string | undefined;
 }
 
-/** A member counts its repositories, a thousand in a call to its store. */
+/** A member counts its repositories, page by page. */
 const DEADLINE_MS = 60_000;
-const PAGE = 1000;
 
 export async function answerAboutSelf(exchange: Exchange, view: View, knowing: Knowing): Promise<void> {
   answerJson(exchange, 200, await aboutSelf(exchange.shared.repositories, view, knowing, exchange.context));
@@ -114,15 +114,10 @@ async function aboutSelf(
   { clock, coreVersion = "unknown" }: Knowing,
   context: RequestContext,
 ): Promise<MemberSelf> {
-  let [repositories, toMove, last, more] = [0, 0, "", true];
-  while (more) {
-    const page = await local.listRepositories({ last, limit: PAGE }, context);
-    for (const name of page.names) {
-      if (list.ownerOf(name) === self) repositories += 1;
-      else toMove += 1;
-    }
-    last = page.names.at(-1) ?? last;
-    more = page.more && page.names.length > 0;
+  let [repositories, toMove] = [0, 0];
+  for await (const name of heldHere(local, context)) {
+    if (list.ownerOf(name) === self) repositories += 1;
+    else toMove += 1;
   }
   const timeMs = clock.now();
   return { id: self, version: coreVersion, list: hash, repositories, toMove, timeMs };

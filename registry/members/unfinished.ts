@@ -3,9 +3,8 @@
  * it, for who goes back before.
  */
 import type { Clock } from "../../proto/clock.ts";
-import { MAX_PAGE } from "../http/query.ts";
 import type { Repositories, RequestContext } from "../repository/contract.ts";
-import { heldBy } from "./catalog.ts";
+import { heldBy, heldHere } from "./catalog.ts";
 import type { MemberClient } from "./client.ts";
 import { MemberDisagrees } from "./errors.ts";
 import type { View } from "./view.ts";
@@ -33,15 +32,10 @@ export async function findUnmoved(known: Known, context: RequestContext): Promis
   const { view, local } = known;
   const { list, previous, self } = view;
   if (previous === undefined) return undefined;
-  for (let [last, more] = ["", true]; more; ) {
-    const page = await local.listRepositories({ last, limit: MAX_PAGE }, context);
-    for (const name of page.names) {
-      const owner = list.ownerOf(name);
-      // What neither list gives to this member goes nowhere.
-      if (owner !== undefined && owner !== self && previous.ownerOf(name) === self) return { name, at: self };
-    }
-    last = page.names.at(-1) ?? last;
-    more = page.more && page.names.length > 0;
+  for await (const name of heldHere(local, context)) {
+    const owner = list.ownerOf(name);
+    // What neither list gives to this member goes nowhere.
+    if (owner !== undefined && owner !== self && previous.ownerOf(name) === self) return { name, at: self };
   }
   const others = list.ids.includes(self) ? previous.ids.filter((id) => id !== self) : [];
   for (const at of others) {

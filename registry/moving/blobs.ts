@@ -17,8 +17,8 @@ import type {
   UploadInfo,
 } from "../../client/contract.ts";
 import { hasReason, OutriggerError } from "../../proto/errors.ts";
+import { mergePages } from "../merge-pages.ts";
 import { assertCopied } from "./copy-blob.ts";
-import { mergePages } from "./merge-pages.ts";
 import type { Tombstones } from "./tombstones.ts";
 
 /** Where blobs lie at one moment. The stores are the drivers' own, not ones that follow an exchange. */

@@ -4,7 +4,7 @@
  */
 import type { MetaItem } from "../../client/contract.ts";
 import { limits } from "../../proto/limits.ts";
-import { decodePulls, decodeRecord, decodeTagRecord, type PullsRecord } from "../search/record.ts";
+import { decodePulls, decodeRecord, decodeTagRecord, type PullsRecord, pushedOf } from "../search/record.ts";
 import type { ManifestFound, RequestContext } from "./contract.ts";
 import type { Core } from "./core.ts";
 import {
@@ -31,6 +31,7 @@ import {
 import { assertName } from "./names.ts";
 import { getManifest } from "./pull.ts";
 import { type ManifestPush, putManifest } from "./push-manifest.ts";
+import { removeItems } from "./tidy.ts";
 
 /** Two keys each in a Get; an image's record has up to 64 KiB. */
 const RECORDS_AT_ONCE = 40;
@@ -99,16 +100,8 @@ export function createHandover(core: Core): Handover {
       await core.ledger.write([put], context);
     },
     async forgetOthers(handover, context) {
-      for await (const page of core.ledger.pages(handoversPrefix, context)) {
-        const stale = page.filter(({ key }) => parseHandoverKey(key)?.handover !== handover);
-        for (let at = 0; at < stale.length; at += limits.writeOperations - 1) {
-          const some = stale.slice(at, at + limits.writeOperations - 1);
-          await core.ledger.write(
-            some.map(({ key }) => ({ kind: "delete", key }) as const),
-            context,
-          );
-        }
-      }
+      const isStale = ({ key }: MetaItem) => parseHandoverKey(key)?.handover !== handover;
+      await removeItems(core, handoversPrefix, isStale, context, false);
     },
   };
 }
@@ -167,11 +160,9 @@ async function withRecords(
 }
 
 function ofRevision(image: MetaItem | undefined, counted: MetaItem | undefined): Partial<Content> {
-  const { pushedMs, pushedBy } = (image && decodeRecord(image.value)) ?? {};
   const pulls = counted && decodePulls(counted.value);
   return {
-    ...(pushedMs === undefined ? {} : { pushedMs }),
-    ...(pushedBy === undefined ? {} : { pushedBy }),
+    ...pushedOf((image && decodeRecord(image.value)) ?? {}),
     ...(pulls === undefined ? {} : { pulls: { count: pulls.count, lastMs: pulls.lastMs } }),
   };
 }

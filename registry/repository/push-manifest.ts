@@ -18,6 +18,7 @@ import {
   type ImageRecord,
   type PullsRecord,
   type Pushed as PushedBy,
+  pushedOf,
 } from "../search/record.ts";
 import { condemnedState, relyingOn } from "./condemned.ts";
 import type { PushedManifest, RequestContext } from "./contract.ts";
@@ -269,7 +270,7 @@ function operations(
         ]),
     ...(record === undefined || !lacksRecord(items)
       ? []
-      : [put(imageKey(name, digest), items.image, encodeRecord(record, { ...pushed, ...pushedOf(items.image) }))]),
+      : [put(imageKey(name, digest), items.image, encodeRecord(record, { ...pushed, ...pushedBefore(items.image) }))]),
     ...told(items, push),
     ...items.tags.flatMap(({ tag, link, derived, history, searched }) => [
       put(tagLink(name, tag), link, digest),
@@ -337,7 +338,6 @@ async function* chunks(bytes: Buffer): AsyncIterable<Buffer> {
 }
 
 /** Of a record that is mended: who pushed it first, and when. */
-function pushedOf(image: MetaItem | undefined): PushedBy {
-  const { pushedMs, pushedBy } = (image && decodeRecord(image.value)) ?? {};
-  return { ...(pushedMs === undefined ? {} : { pushedMs }), ...(pushedBy === undefined ? {} : { pushedBy }) };
+function pushedBefore(image: MetaItem | undefined): PushedBy {
+  return pushedOf((image && decodeRecord(image.value)) ?? {});
 }

@@ -1,8 +1,8 @@
 /** The views of several sources, each of repositories of its own, as one. */
+import { bytewise } from "../../proto/keys.ts";
 import type { RequestContext } from "../repository/contract.ts";
 import type { RepositoryOrder, RepositoryView, SearchSource, SearchView } from "./contract.ts";
 import type { ImageRecord } from "./record.ts";
-import { bytewise } from "./sorted.ts";
 
 /**
  * @param sources of all; @throws what keeps any of them from answering

@@ -80,9 +80,12 @@ export type BareRecord = Omit<ImageRecord, "pushedMs" | "pushedBy">;
 
 /** The value of an image's key, with parts left out where it would be too large. */
 export function encodeRecord(record: ImageRecord, pushed: Pushed): string {
-  const { pushedMs, pushedBy } = pushed;
-  const added = { ...(pushedMs === undefined ? {} : { pushedMs }), ...(pushedBy === undefined ? {} : { pushedBy }) };
-  return JSON.stringify({ ...cutRecord(record), ...added });
+  return JSON.stringify({ ...cutRecord(record), ...pushedOf(pushed) });
+}
+
+/** That part of it alone, without fields that are `undefined`. */
+export function pushedOf({ pushedMs, pushedBy }: Pushed): Pushed {
+  return { ...(pushedMs === undefined ? {} : { pushedMs }), ...(pushedBy === undefined ? {} : { pushedBy }) };
 }
 
 /** What fits of it; of a record that was cut, the same again. */

@@ -1,10 +1,11 @@
 /** All that search tells, in memory: filled key by key, in any order, and then summed up. */
+import { bytewise } from "../../proto/keys.ts";
 import { parseSearchKey } from "../repository/keys.ts";
 import type { RepositoryOrder, RepositoryView } from "./contract.ts";
 import { Contents, holdersOf } from "./images.ts";
 import { decodePulls, decodeRecord, decodeTagRecord } from "./record.ts";
 import { RepositoryState } from "./repository-state.ts";
-import { bytewise, placeOf } from "./sorted.ts";
+import { placeOf } from "./sorted.ts";
 
 /** With more changed at once it is quicker to sort anew. */
 const MOST_MOVED = 200;

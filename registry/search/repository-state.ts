@@ -1,8 +1,9 @@
 /** One repository in the view: small lists in order, since most repositories are small and all are many. */
+import { bytewise } from "../../proto/keys.ts";
 import type { RepositoryView, TagView } from "./contract.ts";
 import { type Contents, flat, ImageState } from "./images.ts";
 import type { ImageRecord, PullsRecord, TagRecord } from "./record.ts";
-import { bytewise, placeOf } from "./sorted.ts";
+import { placeOf } from "./sorted.ts";
 
 /**
  * Tags that clients make beside an image rather than for people: cosign's signatures, attestations and SBOMs, and the

@@ -1,25 +1,16 @@
 /** What searches ask of a vulnerability scanner. It stands behind an address of its own; without one there is none. */
+import type { Severity, Vulnerability } from "../../client/scanner.ts";
 import type { RequestContext } from "../repository/contract.ts";
 
-export type Severity = "UNKNOWN" | "LOW" | "MEDIUM" | "HIGH" | "CRITICAL";
+export type { Severity };
 
-export interface CvePackage {
-  readonly name: string;
-  /** Empty: not known. */
-  readonly path: string;
-  readonly installedVersion: string;
-  /** Empty: there is none yet. */
-  readonly fixedVersion: string;
-}
+export type Cve = Vulnerability;
 
-export interface Cve {
-  readonly id: string;
-  readonly title: string;
-  readonly description: string;
-  /** A URL. */
-  readonly reference: string;
-  readonly severity: Severity;
-  readonly packages: readonly CvePackage[];
+/** The least bad first. */
+export const SEVERITIES: readonly Severity[] = ["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"];
+
+export function isSeverity(text: unknown): text is Severity {
+  return SEVERITIES.some((severity) => severity === text);
 }
 
 /** One manifest, not an index. */

@@ -1,4 +1,5 @@
 /** A page out of what was found: never more than its end is kept, whatever is looked at. */
+import { bytewise } from "../../proto/keys.ts";
 import type { ImageView } from "./contract.ts";
 import type { Found } from "./facts.ts";
 import { countOn, MAX_ITEMS, type Order, type Page } from "./page.ts";
@@ -63,11 +64,6 @@ export function selectInOrder<Item>(found: Iterable<Item>, page: Page<unknown>):
   return { items, total };
 }
 
-/** Repositories and tags are ASCII, so this is bytewise. */
-export function byText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
 /** Equals by name, then tag. What they are ordered by is looked up once of each. @throws QueryError */
 export function selectImages(found: Iterable<Found>, page: Page): Selected<Found> {
   const keyOf = KEYS[page.order];
@@ -95,5 +91,5 @@ const KEYS: Partial<Record<Order, (image: ImageView) => number>> = {
 };
 
 function byName(a: Found, b: Found): number {
-  return byText(a.repository.name, b.repository.name) || byText(a.tag.tag, b.tag.tag);
+  return bytewise(a.repository.name, b.repository.name) || bytewise(a.tag.tag, b.tag.tag);
 }

@@ -11,8 +11,3 @@ export function placeOf<Item>(items: readonly Item[], compare: (item: Item) => n
   }
   return low;
 }
-
-/** Names, tags and digests are ASCII, so this is bytewise. */
-export function bytewise(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}

@@ -20,7 +20,7 @@ import {
 import { changedKeys, changesSince, isSearched, LOOK_BACK_MS } from "./changes.ts";
 import type { RepositoryOrder, RepositoryView, SearchSource, SearchView } from "./contract.ts";
 import { describeImage } from "./describe.ts";
-import { decodeRecord, type ImageRecord } from "./record.ts";
+import { decodeRecord, type ImageRecord, pushedOf } from "./record.ts";
 import { Replica } from "./replica.ts";
 
 /** After so long without a look it is loaded anew: entries of changes are kept for an hour. */
@@ -244,12 +244,7 @@ class View implements SearchView {
       if (!hasReason(error, "STORED_CORRUPT")) throw error;
     });
     if (loaded === undefined) return record;
-    const { pushedMs, pushedBy } = record;
-    return {
-      ...(await describeImage(this.#core, loaded, context)),
-      ...(pushedMs === undefined ? {} : { pushedMs }),
-      ...(pushedBy === undefined ? {} : { pushedBy }),
-    };
+    return { ...(await describeImage(this.#core, loaded, context)), ...pushedOf(record) };
   }
 }
 

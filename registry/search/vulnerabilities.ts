@@ -1,9 +1,8 @@
 /** What a scanner knows of images, as answers sum it up (type ImageVulnerabilitySummary). */
-
 import type { RequestContext } from "../repository/contract.ts";
 import type { Asking } from "./asking.ts";
 import { QueryError } from "./errors.ts";
-import type { Cve, Scan, Scannable, Scanner, Severity } from "./scanner.ts";
+import { type Cve, type Scan, type Scannable, type Scanner, SEVERITIES, type Severity } from "./scanner.ts";
 
 export interface VulnerabilitySummary {
   readonly MaxSeverity: string;
@@ -14,8 +13,6 @@ export interface VulnerabilitySummary {
   readonly HighCount: number;
   readonly CriticalCount: number;
 }
-
-const ORDER: readonly Severity[] = ["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"];
 
 const NOT_SCANNED = summaryOf([], "");
 
@@ -95,5 +92,5 @@ export function summaryOf(cves: readonly Pick<Cve, "severity">[], whenNone = "NO
 
 /** Negative: `a` is the worse. */
 export function worse(a: Severity, b: Severity): number {
-  return ORDER.indexOf(b) - ORDER.indexOf(a);
+  return SEVERITIES.indexOf(b) - SEVERITIES.indexOf(a);
 }

@@ -12,7 +12,7 @@ import {
   type ImageIdentifier,
   type ImageInput,
 } from "../queries/cve-diff.ts";
-import type { Cve, Severity } from "../scanner.ts";
+import { type Cve, isSeverity } from "../scanner.ts";
 import { schema } from "../schema.ts";
 import { MemberFault, type PeerRequest } from "./contract.ts";
 import { answerOf, faultOf, type Outcome, refusal, saidOf } from "./merge.ts";
@@ -129,15 +129,13 @@ interface ShownCve {
     | null;
 }
 
-const SEVERITIES: readonly string[] = ["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"] satisfies Severity[];
-
 function cveOf({ Id, Title, Description, Reference, Severity: severity, PackageList }: ShownCve): Cve {
   return {
     id: Id ?? "",
     title: Title ?? "",
     description: Description ?? "",
     reference: Reference ?? "",
-    severity: SEVERITIES.includes(severity ?? "") ? (severity as Severity) : "UNKNOWN",
+    severity: isSeverity(severity) ? severity : "UNKNOWN",
     packages: (PackageList ?? []).flatMap((each) =>
       each === null
         ? []

@@ -1,10 +1,10 @@
 /** Answers of several members as that of one registry: checked, ordered by (what was asked for, name, tag), cut to the page. */
+import { bytewise } from "../../../proto/keys.ts";
 import { type AnswerError, type GraphQlAnswer, inOrder, placeOf, type QueryAnswer } from "../answer.ts";
 import type { Selection } from "../document.ts";
 import { QueryError } from "../errors.ts";
 import { objectIn } from "../json.ts";
 import { countOn, infoOf, type PageInfo } from "../page.ts";
-import { byText } from "../selecting.ts";
 import { msOf } from "../times.ts";
 import { MemberFault, type OwnerOf } from "./contract.ts";
 import type { MergePlan } from "./plan.ts";
@@ -203,7 +203,7 @@ function numberOf(plan: MergePlan, value: unknown, member: string): number {
 }
 
 function orderOf({ page }: MergePlan): (a: Item, b: Item) => number {
-  const byName = (a: Item, b: Item) => byText(a.name, b.name) || byText(a.tag, b.tag);
+  const byName = (a: Item, b: Item) => bytewise(a.name, b.name) || bytewise(a.tag, b.tag);
   switch (page.order) {
     case "ALPHABETIC_DSC":
       return (a, b) => byName(b, a);

@@ -62,11 +62,6 @@ export const SORT_FIELDS: { readonly [By in Order]: string | undefined } = {
   ALPHABETIC_DSC: undefined,
 };
 
-/** Each query of a document by itself, in their order. */
-export function plan(document: Document, ownerOf: OwnerOf, members: readonly string[]): QueryPlan[] {
-  return document.queries.map((query) => planQuery(query, document, ownerOf, members));
-}
-
 export function planQuery(
   query: Selection,
   document: Pick<Document, "variables">,

@@ -1,4 +1,5 @@
 /** What a scanner found in images. Without one, every such query is refused in zot's words. */
+import { bytewise } from "../../../proto/keys.ts";
 import type { Asking } from "../asking.ts";
 import type { RepositoryView, SearchView } from "../contract.ts";
 import { QueryError } from "../errors.ts";
@@ -14,8 +15,8 @@ import {
   type SortCriteria,
   window,
 } from "../page.ts";
-import type { Cve, Scannable, Scanner, Severity } from "../scanner.ts";
-import { byText, selectImages } from "../selecting.ts";
+import { type Cve, type Scannable, type Scanner, SEVERITIES, type Severity } from "../scanner.ts";
+import { selectImages } from "../selecting.ts";
 import { asScanned, cvesOf, summaryOf, type VulnerabilitySummary, worse } from "../vulnerabilities.ts";
 import { imagesWhere } from "./digests.ts";
 import { type Images, imageFits, imagesOf, NO_REFERENCE, NO_REPOSITORY, noImage, showImages } from "./images.ts";
@@ -118,7 +119,7 @@ export function assertCvePage({ requestedPage, severity }: CveArgs): void {
   if (!ORDERS.includes(order)) {
     throw new QueryError(`sorting CVEs by '${order}' is not supported the pagination sort criteria is not supported`);
   }
-  if (severity && !["NONE", "UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"].includes(severity.toUpperCase())) {
+  if (severity && !["NONE", ...SEVERITIES].includes(severity.toUpperCase())) {
     throw new QueryError(`severity ${severity.slice(0, 50)} is none of UNKNOWN, LOW, MEDIUM, HIGH, CRITICAL`);
   }
 }
@@ -147,9 +148,9 @@ function fits(cve: Cve, { searchedCVE, excludedCVE, severity }: CveArgs): boolea
 }
 
 function cveOrder(criteria: SortCriteria): (a: Cve, b: Cve) => number {
-  if (criteria === "ALPHABETIC_ASC") return (a, b) => byText(a.id, b.id);
-  if (criteria === "ALPHABETIC_DSC") return (a, b) => byText(b.id, a.id);
-  return (a, b) => worse(a.severity, b.severity) || byText(a.id, b.id);
+  if (criteria === "ALPHABETIC_ASC") return (a, b) => bytewise(a.id, b.id);
+  if (criteria === "ALPHABETIC_DSC") return (a, b) => bytewise(b.id, a.id);
+  return (a, b) => worse(a.severity, b.severity) || bytewise(a.id, b.id);
 }
 
 function showCve({ id, title, description, reference, severity, packages }: Cve): object {

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import type { GraphQlAnswer } from "../../../../registry/search/answer.ts";
 import { readDocument } from "../../../../registry/search/document.ts";
 import { readExtensions } from "../../../../registry/search/fan-out/contract.ts";
-import { plan } from "../../../../registry/search/fan-out/plan.ts";
+import { planQuery } from "../../../../registry/search/fan-out/plan.ts";
 import { FakeScanner } from "../fake-scanner.ts";
 import { digestOf } from "../fake-source.ts";
 import { pushWorld } from "../world.ts";
@@ -66,7 +66,8 @@ describe("who is asked", () => {
       mine:ImageList(repo:$n requestedPage:$p){...F} all:ImageList(repo:"" requestedPage:$p){...F}
     } fragment F on PaginatedImagesResult{Results{T:Tag Title @skip(if:$x) ...G}} fragment G on ImageSummary{Digest @include(if:$x)}`;
     const variables = { n: b, p: { limit: 2, offset: 3, sortBy: "UPDATE_TIME" }, x: true };
-    const [mine, all] = plan(readDocument({ query, variables }), ownerOf, ["a", "b", "c"]);
+    const document = readDocument({ query, variables });
+    const [mine, all] = document.queries.map((each) => planQuery(each, document, ownerOf, ["a", "b", "c"]));
     const words = (text = "") => text.replace(/\s+/g, " ").trim();
     assert.ok(mine?.kind === "owner" && all?.kind === "all");
     assert.equal(mine.member, "b");
