@@ -7,6 +7,7 @@ import { mergePages } from "../merge-pages.ts";
 import type { Listing, Repositories, RequestContext } from "../repository/contract.ts";
 import { isName, listingBound } from "../repository/names.ts";
 import { untilAgreed } from "./agree.ts";
+import { childOf } from "./child-signal.ts";
 import type { MemberClient } from "./client.ts";
 import { isMemberError, type MemberError, MemberWrong } from "./errors.ts";
 import { catalogPath } from "./paths.ts";
@@ -43,9 +44,9 @@ export async function mergedCatalog(
 ): Promise<Listing> {
   const view = options.view();
   const failed: MemberError[] = [];
-  const losers = new AbortController();
+  const losers = childOf(context.signal);
   const slots = new Slots(AT_ONCE);
-  const signal = AbortSignal.any([context.signal, losers.signal]);
+  const { signal } = losers;
   setMaxListeners(0, signal);
   const ask = async (id: string): Promise<Listing> => {
     try {

@@ -1,7 +1,7 @@
 /** Asking another member: one signed request, bounded in time, in bytes and in number, with an error that names it. */
 import type { IncomingMessage } from "node:http";
 import type { Clock } from "../../proto/clock.ts";
-import { checkedAnswer, collect, IDLE_MS, type OpenAnswer, type WholeAnswer } from "./answers.ts";
+import { checkedAnswer, IDLE_MS, type OpenAnswer, type WholeAnswer } from "./answers.ts";
 import { sendBody } from "./body.ts";
 import { isMemberError, MemberDisagrees, MemberDown, MemberWrong } from "./errors.ts";
 import type { Origin } from "./origin.ts";
@@ -17,6 +17,8 @@ export interface MemberRequest {
   readonly account?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: MemberBody;
+  /** What is asked, in place of `body`: sent at once, and once more where the member did not get it. It changes nothing. */
+  readonly question?: Buffer;
   /** Whether a body passes, either way, at somebody else's pace. Default: where the answer is opened, not where it is read whole. */
   readonly isStreamed?: boolean;
   /**
@@ -74,7 +76,7 @@ export class MemberClient {
       answer.discard();
     });
     try {
-      const body = request.method === "HEAD" ? Buffer.alloc(0) : await collect(answer, maxBytes);
+      const body = request.method === "HEAD" ? Buffer.alloc(0) : await answer.whole(maxBytes);
       return { member, status: answer.status, headers: answer.headers, body };
     } catch (error) {
       throw isLate ? new MemberDown(member, "its answer did not end in time", error) : error;
@@ -147,13 +149,16 @@ export class MemberClient {
 
   async #slot(origin: Origin, view: View, request: MemberRequest): Promise<() => void> {
     const { signal, isStreamed = true } = request;
+    const slots = origin.slots[isStreamed ? "streamed" : "short"];
+    const free = slots.takeNow();
+    if (free) return free;
     const patience = new AbortController();
     const what = isStreamed ? "blobs and uploads" : "requests to it";
     const cancel = this.#clock.after(patienceMs(view, request), () =>
       patience.abort(new MemberDown(origin.id, `too many ${what} are under way`)),
     );
     try {
-      return await origin.slots[isStreamed ? "streamed" : "short"].take(AbortSignal.any([signal, patience.signal]));
+      return await slots.take(AbortSignal.any([signal, patience.signal]));
     } finally {
       cancel();
     }
@@ -170,15 +175,17 @@ export class MemberClient {
   }
 
   #attempt(origin: Origin, view: View, request: MemberRequest, sent: Sent, fresh: boolean): Promise<IncomingMessage> {
-    const { method, path, role, account = "", body, signal } = request;
+    const { method, path, role, account = "", body, question, signal } = request;
     const [key] = view.keys;
     if (key === undefined) throw new Error("a view has a key");
     const named = { method, path, role, account, from: view.self, to: origin.id, listHash: view.hash };
-    const headers = { ...request.headers, ...signRequest(key, named, this.#clock.now()), ...bodyHeaders(method, body) };
+    const all = { ...request.headers, ...signRequest(key, named, this.#clock.now()), ...bodyHeaders(request) };
+    const headers = Object.entries(all).flat();
     signal.throwIfAborted();
     const outgoing = origin.request({ method, path, headers }, fresh);
     return new Promise<IncomingMessage>((resolve, reject) => {
       let isSettled = false;
+      let answer: IncomingMessage | undefined;
       let cancelDeadline = () => {};
       const wait = (ms: number, why: string) => {
         cancelDeadline();
@@ -188,20 +195,23 @@ export class MemberClient {
       const settle = () => {
         isSettled = true;
         cancelDeadline();
-        signal.removeEventListener("abort", onAbort);
       };
+      const forget = () => signal.removeEventListener("abort", onAbort);
       const fail = (error: unknown) => {
         settle();
+        forget();
         outgoing.destroy();
         body?.stop();
         reject(error);
       };
-      const onAbort = () => fail(signal.reason);
+      // What ends the request ends its answer too.
+      const onAbort = () => (answer ? answer.destroy(signal.reason) : fail(signal.reason));
       signal.addEventListener("abort", onAbort, { once: true });
       outgoing.on("error", (error: NodeJS.ErrnoException) => {
         const isStale = outgoing.reusedSocket && !fresh && maySendAgain(request, sent);
         if (isStale && (error.code === "ECONNRESET" || error.code === "EPIPE")) {
           settle();
+          forget();
           return reject(new StaleConnection(error));
         }
         fail(new MemberDown(origin.id, `the connection failed (${error.code ?? error.message})`, error));
@@ -209,17 +219,15 @@ export class MemberClient {
       outgoing.once("response", (response) => {
         settle();
         body?.stop();
-        // What ends the request later ends the answer too.
-        const onLate = () => response.destroy(signal.reason);
-        signal.addEventListener("abort", onLate, { once: true });
-        response.once("close", () => signal.removeEventListener("abort", onLate));
+        answer = response;
+        response.once("close", forget);
         resolve(response);
       });
       const headMs = request.deadlineMs ?? view.answerMs;
       const firstMs = body === undefined ? headMs : patienceMs(view, request);
       wait(firstMs, `no answer came within ${firstMs / 1000} s`);
       if (body === undefined) {
-        outgoing.end();
+        outgoing.end(question);
         return;
       }
       outgoing.once("continue", () => {
@@ -241,8 +249,8 @@ function patienceMs({ answerMs }: View, { deadlineMs = answerMs }: MemberRequest
 }
 
 /** Whether nothing is changed twice where the member has had it after all: what needs a body was not done without one. */
-function maySendAgain({ method, body, isRepeatable }: MemberRequest, sent: Sent): boolean {
-  if (method === "GET" || method === "HEAD") return true;
+function maySendAgain({ method, body, question, isRepeatable }: MemberRequest, sent: Sent): boolean {
+  if (method === "GET" || method === "HEAD" || question !== undefined) return true;
   return body === undefined ? isRepeatable === true : !sent.body && method !== "DELETE";
 }
 
@@ -268,7 +276,8 @@ class StaleConnection extends Error {
 }
 
 /** With a body the member is asked to say that it wants it: what it refuses at once can be asked elsewhere. */
-function bodyHeaders(method: string, body: MemberBody | undefined): Record<string, string> {
+function bodyHeaders({ method, body, question }: MemberRequest): Record<string, string> {
+  if (question !== undefined) return { "content-length": String(question.length) };
   if (body === undefined) return method === "GET" || method === "HEAD" ? {} : { "content-length": "0" };
   const length = body.sizeBytes === undefined ? {} : { "content-length": String(body.sizeBytes) };
   return { expect: "100-continue", ...(body.sizeBytes === undefined ? { "transfer-encoding": "chunked" } : length) };

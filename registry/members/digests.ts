@@ -3,6 +3,7 @@ import { setMaxListeners } from "node:events";
 import { isDigest } from "../../proto/keys.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
+import { childOf } from "./child-signal.ts";
 import { isMemberError, type MemberError, MemberWrong } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { blobPath, manifestPath } from "./paths.ts";
@@ -44,8 +45,8 @@ export async function fromAnybody(
   const { route, account, context } = exchange;
   const path =
     route.kind === "blob" ? blobPath(route.name, route.reference) : manifestPath(route.name, route.reference);
-  const losers = new AbortController();
-  const signal = AbortSignal.any([context.signal, losers.signal]);
+  const losers = childOf(context.signal);
+  const { signal } = losers;
   setMaxListeners(0, signal);
   const failures: MemberError[] = failed === undefined ? [] : [failed];
   const candidates = others(view).filter((id) => id !== asked);

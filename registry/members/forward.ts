@@ -4,7 +4,7 @@ import { contentLength, readBody } from "../http/body.ts";
 import { answerEarly } from "../http/early-answer.ts";
 import { answer, type Exchange } from "../http/exchange.ts";
 import { sendBlob } from "../http/send-blob.ts";
-import { collect, type OpenAnswer } from "./answers.ts";
+import type { OpenAnswer } from "./answers.ts";
 import type { MemberBody, MemberClient } from "./client.ts";
 import { MemberWrong } from "./errors.ts";
 import { answerHeaders, pathOf, requestHeaders } from "./paths.ts";
@@ -73,7 +73,7 @@ export async function passOn(exchange: Exchange, from: OpenAnswer): Promise<void
     const passed = answerHeaders(headers);
     if (request.method === "HEAD" || status === 204 || status === 304) return pass(passed);
     if (route.kind === "blob" && (status === 200 || status === 206)) return await passBlob(exchange, from, passed);
-    const bytes = await collect(from, MAX_WHOLE_BYTES);
+    const bytes = await from.whole(MAX_WHOLE_BYTES);
     if (status === 200) check(exchange, from, bytes);
     if (status >= 400 && !String(headers["content-type"]).startsWith("application/json"))
       throw new MemberWrong(member, `answers ${status} and not why`);

@@ -12,14 +12,24 @@ import { MemberSlots } from "./slots.ts";
 const AT_ONCE = { short: 256, streamed: 1024 };
 const IDLE_CONNECTIONS = 32;
 
+/** Headers in a row are written as they are, where each of an object's is looked at first. */
+export interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: readonly string[];
+}
+
 export interface Origin {
   readonly id: string;
   readonly breaker: Breaker;
   readonly slots: MemberSlots;
   /** Whether this configuration, and what its files hold by now, leads to it: else another one is opened. */
   is(config: MemberConfig, material: TlsMaterial): boolean;
-  /** @param fresh on a connection of its own */
-  request(options: RequestOptions, fresh: boolean): ClientRequest;
+  /**
+   * @param asked its headers: name, value, name, value, without Host
+   * @param fresh on a connection of its own
+   */
+  request(asked: Asked, fresh: boolean): ClientRequest;
   close(): void;
 }
 
@@ -40,8 +50,9 @@ export async function openOrigin(id: string, config: MemberConfig, clock: Clock,
     breaker: new Breaker(clock),
     slots: new MemberSlots(AT_ONCE),
     is: (...other) => isDeepStrictEqual([config, material], other),
-    request(options, fresh) {
-      const all = { ...options, ...fixed, ...(fresh ? { agent: false as const } : { agent }) };
+    request({ method, path, headers: more }, fresh) {
+      const headers = ["Host", url.host, ...more];
+      const all: RequestOptions = { method, path, headers, ...fixed, agent: fresh ? false : agent };
       return isTls ? httpsRequest({ ...all, ...material }) : httpRequest(all);
     },
     close: () => agent.destroy(),

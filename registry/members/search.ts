@@ -5,8 +5,8 @@ import { RegistryError } from "../errors.ts";
 import { askOverHttp } from "../search/fan-out/over-http.ts";
 import type { SearchService } from "../search/service.ts";
 import { untilAgreed } from "./agree.ts";
-import { collect } from "./answers.ts";
-import type { MemberBody, MemberClient } from "./client.ts";
+import { childOf } from "./child-signal.ts";
+import type { MemberClient } from "./client.ts";
 import { MemberDown, MemberWrong, nobodys } from "./errors.ts";
 import { preferencesPath } from "./paths.ts";
 import { parseJson } from "./verify.ts";
@@ -43,15 +43,14 @@ export function searchOfAll({ view, client, clock, local, account }: MemberSearc
             role: "itself",
             account: context.account,
             headers: { "content-type": "application/json", "x-request-id": context.requestId },
-            body: wholeBody(body),
+            question: body,
             deadlineMs,
             // What takes a search long need not keep pushes and pulls from the member.
             countsInBreaker: false,
             signal,
           });
           try {
-            const told = { ...answer, body: metered(answer.body, context.took) };
-            return { status: answer.status, body: await collect(told, maxBytes) };
+            return { status: answer.status, body: await answer.whole(maxBytes, context.took) };
           } finally {
             answer.discard();
           }
@@ -105,10 +104,10 @@ class Patience {
   ): Promise<Answer> {
     const silent = this.#silent.get(member);
     if (silent !== undefined) throw silent;
-    const ended = new AbortController();
+    const ended = childOf(signal);
     const cancel = this.#clock.after(deadlineMs, () => ended.abort(new Error("the question has taken too long")));
     try {
-      return await ask(AbortSignal.any([signal, ended.signal]));
+      return await ask(ended.signal);
     } catch (error) {
       const isLate = ended.signal.aborted && !signal.aborted;
       const told = isLate ? new MemberDown(member, `no answer came within ${deadlineMs / 1000} s`, error) : error;
@@ -118,22 +117,6 @@ class Patience {
       cancel();
     }
   }
-}
-
-/** @param took may throw: it is too much */
-async function* metered(bytes: AsyncIterable<Buffer>, took: (sizeBytes: number) => void): AsyncGenerator<Buffer, void> {
-  for await (const chunk of bytes) {
-    took(chunk.length);
-    yield chunk;
-  }
-}
-
-function wholeBody(bytes: Buffer): MemberBody {
-  return { bytes: once(bytes), sizeBytes: bytes.length, stop() {} };
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer, void> {
-  yield bytes;
 }
 
 /** Its own words, where it has any. */

@@ -12,11 +12,23 @@ export class Slots {
     return this.#taken;
   }
 
-  /** @returns gives the slot back; may be called again. @throws the signal's reason */
+  /** `undefined`: none is free. @returns gives the slot back; may be called again */
+  takeNow(): (() => void) | undefined {
+    if (this.#taken >= this.#size) return undefined;
+    this.#taken += 1;
+    return this.#held();
+  }
+
+  /** @returns as `takeNow`. @throws the signal's reason */
   async take(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
-    if (this.#taken >= this.#size) await this.#turn(signal);
-    else this.#taken += 1;
+    const free = this.takeNow();
+    if (free) return free;
+    await this.#turn(signal);
+    return this.#held();
+  }
+
+  #held(): () => void {
     let isHeld = true;
     return () => {
       if (!isHeld) return;

@@ -276,6 +276,23 @@ test("a body is sent only once the member asks for it: what is refused at once c
   assert.equal(Buffer.concat(received).toString(), "bytes");
 });
 
+test("a question is sent at once, whole", async (t) => {
+  const b = await fakeMember();
+  t.after(b.close);
+  b.answer = async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    say("b", 200, { asked: Buffer.concat(chunks).toString(), expect: request.headers.expect ?? "nothing" })(
+      request,
+      response,
+    );
+  };
+  const client = new MemberClient(() => view, systemClock);
+  const view = await viewOf(t, { b: b.url });
+  const { body } = await client.ask("b", ask({ method: "POST", question: Buffer.from("what?") }));
+  assert.deepEqual(JSON.parse(body.toString()), { asked: "what?", expect: "nothing" });
+});
+
 test("what asks for a body and then disagrees is not asked again: the body is gone", async (t) => {
   const { member, client } = await world(t);
   member.answer = async (request, response) => {
@@ -338,6 +355,7 @@ test("a connection that the member has closed meanwhile: what changes nothing tw
   assert.equal(await times({ method: "GET" }, true), 2);
   assert.equal(await times({ method: "HEAD" }, true), 2);
   assert.equal(await times({ method: "POST", isRepeatable: true }, true), 2);
+  assert.equal(await times({ method: "POST", question: Buffer.from("what?") }, true), 2);
   const body = bodyFrom(Buffer.from("bytes"));
   assert.equal(await times({ method: "PUT", body }, true), 2);
   assert.equal(body.begun, false);
