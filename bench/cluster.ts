@@ -3,8 +3,9 @@
  * manifest and a large blob through a member that does not own them), and a page of a search over 1,000, 10,000 and
  * 100,000 repositories. Ratios of one run; `--write` puts the tables into docs/reference/bench-cluster.md.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
@@ -50,22 +51,51 @@ interface Compared {
   readonly ours: number;
   /** Of `ours` to `base`. */
   readonly goal: string;
+  /** By a proxy that does nothing else: what the way alone costs. */
+  readonly bare?: number;
+}
+
+interface Rates {
+  readonly ms: number;
+  readonly rate: number;
+}
+
+/** Passes requests on, and answers back, over connections that it keeps; looks at nothing. */
+const BARE_PROXY = `
+const http = require("node:http");
+const [, to] = process.argv;
+const agent = new http.Agent({ keepAlive: true });
+const server = http.createServer((request, response) => {
+  const { method, url: path, headers } = request;
+  const outgoing = http.request({ host: "127.0.0.1", port: to, method, path, headers, agent }, (answer) => {
+    response.writeHead(answer.statusCode, answer.headers);
+    answer.pipe(response);
+  });
+  request.pipe(outgoing);
+});
+server.listen(0, "127.0.0.1", () => process.stdout.write(String(server.address().port)));
+`;
+
+async function withBareProxy<Result>(to: number, act: (port: number) => Promise<Result>): Promise<Result> {
+  const proxy = spawn(process.execPath, ["-e", BARE_PROXY, String(to)], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    const [said] = await once(proxy.stdout, "data");
+    return await act(Number(said));
+  } finally {
+    proxy.kill();
+    await once(proxy, "exit");
+  }
 }
 
 /** Of one request, over and over: how long one asker waits, and how many 16 get answered. */
-async function both(port: number, seconds: number, ask: HttpAsk): Promise<{ ms: number; rate: number }> {
+async function both(port: number, seconds: number, ask: HttpAsk): Promise<Rates> {
   const ms = 1000 / (await repeat(port, 1, seconds, ask));
   return { ms, rate: await repeat(port, 16, seconds, ask) };
 }
 
-function rowsOf(
-  what: string,
-  base: { readonly ms: number; readonly rate: number },
-  ours: { readonly ms: number; readonly rate: number },
-  most: number,
-): Compared[] {
+function rowsOf(what: string, base: Rates, ours: Rates, most: number, bare?: Rates): Compared[] {
   return [
-    { what, unit: "ms", decimals: 2, base: base.ms, ours: ours.ms, goal: `≤ ${most}` },
+    { what, unit: "ms", decimals: 2, base: base.ms, ours: ours.ms, goal: `≤ ${most}`, ...(bare && { bare: bare.ms }) },
     {
       what: `${what}, 16 at once`,
       unit: "/s",
@@ -73,6 +103,7 @@ function rowsOf(
       base: base.rate,
       ours: ours.rate,
       goal: `≥ ${(1 / most).toFixed(2)}`,
+      ...(bare && { bare: bare.rate }),
     },
   ];
 }
@@ -82,7 +113,7 @@ async function catalog(mode: OutriggerMode, folder: string, count: number, secon
   const last = `catalog/r${String(Math.floor(count / 2)).padStart(6, "0")}`;
   const ask = { method: "GET", path: `/v2/_catalog?n=100&last=${encodeURIComponent(last)}` } as const;
   const one = await startOutrigger(mode, join(folder, "one"));
-  let base: { ms: number; rate: number };
+  let base: Rates;
   try {
     await fillCatalog(one.port, count);
     base = await both(one.port, seconds, ask);
@@ -113,13 +144,14 @@ async function routing(mode: OutriggerMode, folder: string, largeBytes: number, 
     one.close();
     const ask = { method: "GET", path: "/v2/bench/routed/manifests/t", headers: { Accept: image.mediaType } } as const;
     const owner = memberList(IDS, { by: "rendezvous", key: "", rules: [] }).ownerOf("bench/routed");
-    const at = IDS.findIndex((id) => id === owner);
+    const at = IDS.indexOf(owner as (typeof IDS)[number]);
     const [own, wrong] = [members[at], members[(at + 1) % IDS.length]];
     if (own === undefined || wrong === undefined) throw new Error("nobody owns the repository");
     const path = `/v2/bench/routed/blobs/${blob.digest}`;
     const pulled = {
       base: await pullRate(own.port, path, largeBytes),
       ours: await pullRate(wrong.port, path, largeBytes),
+      bare: await withBareProxy(own.port, (port) => pullRate(port, path, largeBytes)),
     };
     const size = `${largeBytes / 2 ** 20} MiB`;
     return [
@@ -128,6 +160,7 @@ async function routing(mode: OutriggerMode, folder: string, largeBytes: number, 
         await both(own.port, seconds, ask),
         await both(wrong.port, seconds, ask),
         1.6,
+        await withBareProxy(own.port, (port) => both(port, seconds, ask)),
       ),
       {
         what: `cores: ${mode.cores}, ${size} through the wrong member`,
@@ -200,12 +233,13 @@ async function searchPages(folder: string, counts: readonly number[], seconds: n
 
 function table(rows: readonly Compared[]): string {
   return [
-    "| | alone, or at the owner | in the cluster | ratio | goal |",
-    "| --- | ---: | ---: | ---: | ---: |",
-    ...rows.map(
-      ({ what, unit, decimals, base, ours, goal }) =>
-        `| ${what} | ${base.toFixed(decimals)} ${unit} | ${ours.toFixed(decimals)} ${unit} | ${(ours / base).toFixed(2)} | ${goal} |`,
-    ),
+    "| | alone, or at the owner | in the cluster | ratio | goal | a bare proxy's ratio |",
+    "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ...rows.map(({ what, unit, decimals, base, ours, goal, bare }) => {
+      const ratio = (value: number) => (value / base).toFixed(2);
+      const cells = [`${base.toFixed(decimals)} ${unit}`, `${ours.toFixed(decimals)} ${unit}`, ratio(ours), goal];
+      return `| ${[what, ...cells, bare === undefined ? "" : ratio(bare)].join(" | ")} |`;
+    }),
   ].join("\n");
 }
 
@@ -229,7 +263,7 @@ export async function benchCluster(args: readonly string[]): Promise<void> {
     }
     const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
     const report = [
-      `Measured ${new Date().toISOString().slice(0, 10)} on ${machine}; LOCAL_FILE. All members share the machine, so a request that goes through two of them has half the processor for each.`,
+      `Measured ${new Date().toISOString().slice(0, 10)} on ${machine}; LOCAL_FILE. All members share the machine, so a request that goes through two of them has half the processor for each. A bare proxy is node:http in a process of its own that passes requests on to the owner and looks at nothing: what a hop costs at least.`,
       table(rows),
       "A page of a search, one asker, and its ratio to the smallest:",
       await searchPages(join(folder, "pages"), counts, seconds),
