@@ -102,11 +102,12 @@ function wholeOf(
     };
     if (Number(response.headers["content-length"] ?? 0) > maxBytes) return tooLong();
     if (response.destroyed && !response.readableEnded) return brokenOff(response.errored);
+    const onClose = () => brokenOff(response.errored);
     response.on("error", brokenOff);
-    // After the end it says nothing more.
-    response.once("close", () => brokenOff(response.errored));
+    response.once("close", onClose);
     response.once("end", () => {
       cancelSilence();
+      response.off("close", onClose);
       const [only] = chunks;
       resolve(chunks.length === 1 && only ? only : Buffer.concat(chunks, sizeBytes));
     });
