@@ -203,19 +203,19 @@ function page(field: string): string {
 /** Milliseconds of a page of 50, one asker, by number of repositories. */
 async function searchPages(folder: string, counts: readonly number[], seconds: number): Promise<string> {
   const figures: Record<string, number>[] = [];
-  for (const count of counts) {
-    const one = await startOutrigger({ cores: "one", localFile: true }, join(folder, String(count)));
-    try {
-      await fillCatalog(one.port, count);
+  const one = await startOutrigger({ cores: "one", localFile: true }, folder);
+  try {
+    for (const [index, count] of counts.entries()) {
+      await fillCatalog(one.port, count, counts[index - 1]);
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       const of: Record<string, number> = {};
       for (const [name, path] of Object.entries(pages))
         of[name] = 1000 / (await repeat(one.port, 1, seconds, { method: "GET", path }));
       of["memory"] = one.peaks()["registry"] ?? 0;
       figures.push(of);
-    } finally {
-      await one.stop();
     }
+  } finally {
+    await one.stop();
   }
   const [first = {}] = figures;
   const lines = Object.keys(pages).map((name) => {

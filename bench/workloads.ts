@@ -182,9 +182,9 @@ export async function smallWork(port: number, seconds: number): Promise<SmallRes
 }
 
 /** Puts one tiny manifest into `count` repositories. */
-export async function fillCatalog(port: number, count: number): Promise<void> {
+export async function fillCatalog(port: number, count: number, from = 0): Promise<void> {
   const image = makeImage(0, 0);
-  let next = 0;
+  let next = from;
   const lanes = Array.from({ length: 8 }, async () => {
     const connection = await HttpConnection.open(port);
     for (let index = next++; index < count; index = next++) {
