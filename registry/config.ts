@@ -43,7 +43,9 @@ export function checkConfig(tree: unknown, file?: string): Config {
   const where = file === undefined ? "" : `${file}: `;
   if (!parsed.success)
     throw new ConfigError(parsed.error.issues.flatMap((issue) => explain(issue, tree)).map((line) => where + line));
-  const wrong = [whyUnlocked(parsed.data), whyNotMoving(parsed.data)].filter((why) => why !== undefined);
+  const wrong = [whyUnlocked(parsed.data), whyNotMoving(parsed.data), whyNotShown(parsed.data)].filter(
+    (why) => why !== undefined,
+  );
   if (wrong.length > 0) throw new ConfigError(wrong.map((why) => where + why));
   return parsed.data;
 }
@@ -162,6 +164,12 @@ function whyUnlocked(config: Config): string | undefined {
 function whyNotMoving({ cluster, cores }: Config): string | undefined {
   if (cluster?.previous === undefined || cores === "one") return undefined;
   return "cluster.previous is there, and cores is many: repositories move only between members that are one registry each, so set cores: one";
+}
+
+/** A proxy that ends TLS before this registry keeps the members' certificates to itself. */
+function whyNotShown({ cluster, http }: Config): string | undefined {
+  if (cluster?.peers.tls === undefined || http.tls !== undefined) return undefined;
+  return "cluster.peers.tls is there, and http.tls is not: members show their certificates to this registry itself, so give it http.tls; where a proxy ends TLS before it, only cluster.peers.keyFile can prove who asks";
 }
 
 /** What whoever gives no credentials may do, once defaults are settled. */

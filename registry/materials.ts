@@ -8,6 +8,7 @@ import type { Authenticator } from "./auth/contract.ts";
 import { readHtpasswd } from "./auth/htpasswd-file.ts";
 import { anonymousOf, type Config } from "./config.ts";
 import type { TlsMaterial } from "./http/listener.ts";
+import { readAuthorities } from "./members/certificates.ts";
 import { closeUnused, openView } from "./members/view.ts";
 import { readSecretFile } from "./secret-file.ts";
 
@@ -60,5 +61,6 @@ export async function loadTls(config: Config): Promise<TlsMaterial | undefined> 
       cause: error,
     });
   }
-  return { cert, key };
+  const members = config.cluster?.peers.tls;
+  return { cert, key, ...(members ? { clientCa: await readAuthorities(members) } : {}) };
 }

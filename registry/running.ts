@@ -6,6 +6,7 @@ import type { ObserveCall } from "../client/observed.ts";
 import { type Clock, systemClock } from "../proto/clock.ts";
 import { createOpenAuthenticator } from "./auth/basic.ts";
 import { createBcryptPool } from "./auth/bcrypt-pool.ts";
+import { tlsFilesOf } from "./config/cluster.ts";
 import type { Config } from "./config.ts";
 import { openFront } from "./front.ts";
 import { createAside } from "./http/aside.ts";
@@ -109,6 +110,7 @@ export async function startWith(
   const secret = config.http.secretFile === undefined ? undefined : await readSecretFile(config.http.secretFile);
   let authenticator = await loadAuthenticator(config, pool, clock);
   const tls = await loadTls(config);
+  const inTurn = createTurns();
 
   const traffic: Traffic = { bytesIn: 0, bytesOut: 0, uploadsOpen: 0, pullsOpen: 0 };
   const metrics = createMetrics(
@@ -231,7 +233,7 @@ export async function startWith(
       address: `${tls ? "https" : "http"}://${urlHost(api.address.host)}:${api.address.port}`,
       ...(apart === undefined ? {} : { metricsAddress: `http://${urlHost(apart.address.host)}:${apart.address.port}` }),
       ready,
-      reload,
+      reload: (next) => inTurn(() => reload(next)),
       drain,
       close: once(close),
     };
@@ -248,6 +250,10 @@ export async function startWith(
       if (next.cluster?.previous && config.cores !== "one")
         throw new Error(
           "cluster.previous needs cores: one, and this registry was started with cores: many: restart it",
+        );
+      if (next.cluster?.peers.tls && tls?.clientCa === undefined)
+        throw new Error(
+          "cluster.peers.tls needs a registry that asks for certificates from its start on, and this one was started without: restart it (members that have cluster.peers.keyFile too can be restarted one by one)",
         );
       const nextAuthenticator = await loadAuthenticator(next, pool, clock);
       const nextTls = await loadTls(next);
@@ -311,7 +317,28 @@ export async function startWith(
           }),
         );
       }
+      const { cluster: section } = config;
+      if (section?.peers.tls) {
+        all.push(
+          watchFiles({
+            files: tlsFilesOf(section),
+            clock,
+            changed: () => inTurn(readMembersAgain),
+            failed: (error) =>
+              log.error({ err: error }, "the members' certificates changed and cannot be used: the old ones stay"),
+          }),
+        );
+      }
       return all;
+    }
+
+    async function readMembersAgain(): Promise<void> {
+      const material = await loadTls(config);
+      const view = await cluster.prepare(config.cluster);
+      if (stopping.signal.aborted) return;
+      if (material) api.replaceTls(material);
+      cluster.use(view);
+      log.info("the members' certificates were read again");
     }
 
     async function drain(): Promise<void> {
@@ -365,6 +392,16 @@ async function within(clock: Clock, ms: number, work: Promise<unknown>): Promise
     () => true,
   );
   return Promise.race([done, late]).finally(cancel);
+}
+
+/** One after the other: what is read by one is not used after the next. */
+function createTurns(): <Result>(run: () => Promise<Result>) => Promise<Result> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (run) => {
+    const mine = last.then(run);
+    last = mine.catch(() => {});
+    return mine;
+  };
 }
 
 function once(run: () => Promise<void>): () => Promise<void> {

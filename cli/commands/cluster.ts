@@ -36,20 +36,21 @@ async function status(options: StatusOptions): Promise<void> {
 }
 
 async function askAll(file: string): Promise<ClusterStatus> {
-  const [{ loadConfig }, { openView, closeUnused }, { MemberClient }, { clusterStatus }, { systemClock }] =
+  const [{ loadConfig }, { openView, closeUnused }, { MemberClient }, { clusterStatus }, { STATUS }, { systemClock }] =
     await Promise.all([
       import("../../registry/config.ts"),
       import("../../registry/members/view.ts"),
       import("../../registry/members/client.ts"),
       import("../../registry/members/status.ts"),
+      import("../../registry/members/peers.ts"),
       import("../../proto/clock.ts"),
     ]);
   const config = await loadConfig({ file, env: process.env });
   if (!config.cluster) throw new Failure(`${file} has no section cluster: docs/guides/cluster.md`);
   const view = await openView(config.cluster, systemClock);
   try {
-    // No member's id: also the member whose configuration this is has to be asked.
-    const asking = { ...view, self: "outrigger.cluster.status" };
+    // Also the member whose configuration this is has to be asked.
+    const asking = { ...view, self: STATUS };
     const client = new MemberClient(() => asking, systemClock);
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     return { ...(await clusterStatus(asking, client, systemClock, signal)), self: view.self };

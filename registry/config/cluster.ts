@@ -20,7 +20,9 @@ const member = z.strictObject({
       ca: file.optional().describe("PEM file of the authorities to trust. Default: the system's."),
       cert: file
         .optional()
-        .describe("PEM file of a certificate to show, for members behind a proxy that asks for one."),
+        .describe(
+          "PEM file of a certificate to show to this member, for one behind a proxy that asks for it. Default: that of `cluster.peers.tls`.",
+        ),
       key: file.optional().describe("PEM file of its key."),
       serverName: z.string().optional().describe("Name that the member's certificate must have. Default: the url's."),
     })
@@ -77,16 +79,36 @@ const owner = z.strictObject({
     .describe("With `by: rules`: the first one that fits a name counts; a name that none fits belongs to nobody."),
 });
 
+const peerTls = z.strictObject({
+  ca: file.describe(
+    "Members prove by certificates who they are; this is the PEM file of the authorities that sign them. Needs `http.tls`, and `https://` urls that no proxy ends TLS for. The files are read again when they change.",
+  ),
+  cert: file.describe(
+    "PEM file of what this member shows to the others, good for clients, with those between it and the authority. Among its subject alternative names is `URI:outrigger-member:` with the member's id.",
+  ),
+  key: file.describe("PEM file of its key."),
+});
+
+const peers = z
+  .strictObject({
+    keyFile: file
+      .optional()
+      .describe(
+        "Members prove by it who they are, unless `cluster.peers.tls` is there: one key a line, at least 32 characters each. The first signs, all are taken, so a key is exchanged by adding it below first. Read again on a reload. With `cluster.peers.tls` beside it either proves it, so that one can follow the other.",
+      ),
+    tls: peerTls.optional(),
+  })
+  .refine(
+    ({ keyFile, tls }) => keyFile !== undefined || tls !== undefined,
+    "has neither keyFile nor tls: say by what members prove to each other who they are",
+  );
+
 export const clusterSchema = z
   .strictObject({
     self: memberId.describe("Which of the members this registry is."),
     members: members.describe("All members, by id; the same list on each of them."),
     owner: owner.prefault({}),
-    peers: z.strictObject({
-      keyFile: file.describe(
-        "Members prove by it who they are: one key a line, at least 32 characters each. The first signs, all are taken, so a key is exchanged by adding it below first. Read again on a reload.",
-      ),
-    }),
+    peers,
     partial: z
       .enum(["refuse", "allow"])
       .default("refuse")
@@ -121,6 +143,7 @@ export const clusterSchema = z
 
 export type ClusterConfig = z.output<typeof clusterSchema>;
 export type MemberConfig = z.output<typeof member>;
+export type PeerTlsConfig = z.output<typeof peerTls>;
 export type OwnerConfig = z.output<typeof owner>;
 
 function isOrigin(text: string): boolean {
@@ -136,7 +159,11 @@ interface ListInput {
 }
 
 function checkCluster(
-  cluster: ListInput & { readonly self: string; readonly previous?: ListInput | undefined },
+  cluster: ListInput & {
+    readonly self: string;
+    readonly previous?: ListInput | undefined;
+    readonly peers: z.output<typeof peers>;
+  },
   context: z.core.$RefinementCtx,
 ): void {
   const { self, previous } = cluster;
@@ -146,6 +173,30 @@ function checkCluster(
   }
   checkList(cluster, [], say);
   if (previous) checkList(previous, ["previous"], say);
+  if (cluster.peers.keyFile !== undefined) return;
+  checkHttps(cluster, [], say);
+  if (previous) checkHttps(previous, ["previous"], say);
+}
+
+/** Where certificates alone prove who asks. */
+function checkHttps(
+  { members: all }: ListInput,
+  path: PropertyKey[],
+  say: (path: PropertyKey[], message: string) => void,
+): void {
+  for (const [id, { url }] of Object.entries(all)) {
+    if (url.startsWith("http:"))
+      say(
+        [...path, "members", id, "url"],
+        `is ${url}, where no certificate is shown, and members prove by those alone who they are: write https://, or give cluster.peers.keyFile too`,
+      );
+  }
+}
+
+/** Files of certificates, keys and authorities. */
+export function tlsFilesOf({ peers: { tls }, members: all, previous }: ClusterConfig): string[] {
+  const each = [...Object.values(all), ...Object.values(previous?.members ?? {})].map((one) => one.tls);
+  return [tls, ...each].flatMap((one) => [one?.ca, one?.cert, one?.key]).filter((one) => one !== undefined);
 }
 
 function checkList(

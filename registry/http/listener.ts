@@ -2,6 +2,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { SecureContextOptions } from "node:tls";
 import { RegistryError } from "../errors.ts";
 import { expectsContinue } from "./body.ts";
 import { errorBody } from "./errors.ts";
@@ -10,6 +11,8 @@ export interface TlsMaterial {
   /** PEM. */
   readonly cert: Buffer;
   readonly key: Buffer;
+  /** PEM of authorities: clients are asked for a certificate of theirs, and need not have one. Settled at the start. */
+  readonly clientCa?: Buffer;
 }
 
 export interface Listener {
@@ -50,7 +53,7 @@ export async function listen(options: {
     noDelay: true,
   };
   const server: Server | TlsServer = tls
-    ? createTlsServer({ ...common, cert: tls.cert, key: tls.key, minVersion: MIN_TLS }, serve)
+    ? createTlsServer({ ...common, ...contextOf(tls, tls), ...askingOf(tls) }, serve)
     : createServer(common, serve);
   server.on("checkContinue", (request, response) => {
     expectsContinue(request);
@@ -69,8 +72,7 @@ export async function listen(options: {
   return {
     address: { host: bound.address, port: bound.port },
     replaceTls(next) {
-      if ("setSecureContext" in server)
-        server.setSecureContext({ cert: next.cert, key: next.key, minVersion: MIN_TLS });
+      if ("setSecureContext" in server && tls) server.setSecureContext(contextOf(next, tls));
     },
     stopAccepting() {
       draining = true;
@@ -80,6 +82,19 @@ export async function listen(options: {
     closed: () => closing ?? Promise.resolve(),
     closeAll: () => server.closeAllConnections(),
   };
+}
+
+function contextOf({ cert, key, clientCa }: TlsMaterial, first: TlsMaterial): SecureContextOptions {
+  // Who asks and names no authority has browsers offer every certificate that they have.
+  const ca = clientCa ?? first.clientCa;
+  return { cert, key, minVersion: MIN_TLS, ...(first.clientCa === undefined || ca === undefined ? {} : { ca }) };
+}
+
+function askingOf({ clientCa }: TlsMaterial): {
+  readonly requestCert?: boolean;
+  readonly rejectUnauthorized?: boolean;
+} {
+  return clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: false };
 }
 
 /** Bytes that are not HTTP still get an answer that a person can read. */

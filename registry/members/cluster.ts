@@ -16,7 +16,7 @@ import type { OpenAnswer } from "./answers.ts";
 import { mergedCatalog, ownedListing } from "./catalog.ts";
 import { MemberClient, type ObserveMember } from "./client.ts";
 import { failureOf, fromAnybody, hasHere, isByDigest } from "./digests.ts";
-import { isMemberError, type MemberError, nobodys, onlyMembers, otherList } from "./errors.ts";
+import { isMemberError, type MemberError, nobodys, noMemberAnyMore, onlyMembers, otherList } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { answerOverview, clusterOverview } from "./overview.ts";
 import { type Here, Own, OwnRepositories, withRepositories } from "./own.ts";
@@ -135,14 +135,21 @@ export class Cluster implements Routing {
   }
 
   peerOf(request: IncomingMessage, response: ServerResponse): MemberAsking | undefined {
-    const { self, keys } = this.view;
+    const { self, keys, certificates } = this.view;
     const { headers, method = "", url: path = "" } = request;
     if (!claimsToBePeer(headers)) return undefined;
     // Also with a refusal: whoever asks must know that it is this member that refuses.
     response.setHeader(MEMBER, self);
-    const peer = readPeer(keys, headers, { method, path, to: self }, this.#options.clock.now());
-    // Its right to what it asks for was settled where the account logged in.
-    return peer && { peer, account: { name: peer.account, mayRead: all, readsAll: true, mayWrite: all } };
+    try {
+      const shown = certificates?.shownOn(request.socket);
+      const peer = readPeer(keys, headers, { method, path, to: self }, this.#options.clock.now(), shown);
+      // Its right to what it asks for was settled where the account logged in.
+      return peer && { peer, account: { name: peer.account, mayRead: all, readsAll: true, mayWrite: all } };
+    } catch (error) {
+      // A better certificate can be shown on the next connection alone.
+      response.shouldKeepAlive = false;
+      throw error;
+    }
   }
 
   async serve(exchange: Exchange, asking: MemberAsking | undefined, here: Here): Promise<void> {
@@ -218,6 +225,7 @@ export class Cluster implements Routing {
     }
     if (route.kind === "members" && route.reference === "health") return answerOverview(exchange, this.#options.own);
     if (peer.listHash !== view.hash) throw otherList(view.hash, peer.listHash);
+    if (!view.origins.has(peer.id)) throw noMemberAnyMore(peer.id, [...view.origins.keys()]);
     // The storage's own addresses are for clients; a member gets the bytes.
     const apart: Exchange = { ...exchange, shared: { ...shared, redirect: undefined } };
     if (peer.role === "previous") return this.#own.serveNewOwner(apart, peer, here);

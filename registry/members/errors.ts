@@ -67,6 +67,14 @@ export function otherList(own: string, asked: string): RegistryError {
   return new RegistryError("UNAVAILABLE", message, { status: 421 });
 }
 
+/** For who has proved to be a member, and has the same list, in which it is not: it was one once. 401. */
+export function noMemberAnyMore(id: string, ids: readonly string[]): RegistryError {
+  return new RegistryError(
+    "UNAUTHORIZED",
+    `not a member's request: ${id} is none of cluster.members: there are ${ids.join(", ")}`,
+  );
+}
+
 export function onlyMembers(): RegistryError {
   return new RegistryError("UNSUPPORTED", "there is no such endpoint for clients", { status: 404 });
 }

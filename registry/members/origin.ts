@@ -21,6 +21,7 @@ export interface Asked {
 
 export interface Origin {
   readonly id: string;
+  readonly url: string;
   readonly breaker: Breaker;
   readonly slots: MemberSlots;
   /** Whether this configuration, and what its files hold by now, leads to it: else another one is opened. */
@@ -30,6 +31,9 @@ export interface Origin {
    * @param fresh on a connection of its own
    */
   request(asked: Asked, fresh: boolean): ClientRequest;
+  /** Connections are ended, each after the request that is under way on it. */
+  retire(): void;
+  /** Connections are ended. */
   close(): void;
 }
 
@@ -40,13 +44,16 @@ export async function openOrigin(id: string, config: MemberConfig, clock: Clock,
   const material = isTls ? await readTls(id, config) : {};
   if (held?.is(config, material)) return held;
   const pool = { keepAlive: true, maxFreeSockets: IDLE_CONNECTIONS, scheduling: "lifo" } as const;
-  const agent = isTls ? new TlsAgent({ ...pool, ...material }) : new Agent(pool);
+  // In a resumed session no certificate is shown (certificates.ts).
+  const sessions = material.cert === undefined ? {} : { maxCachedSessions: 0 };
+  const agent = isTls ? new TlsAgent({ ...pool, ...sessions, ...material }) : new Agent(pool);
   const fixed = {
     hostname: url.hostname.replace(/^\[(.*)\]$/, "$1"),
     port: url.port === "" ? (isTls ? 443 : 80) : Number(url.port),
   };
   return {
     id,
+    url: config.url,
     breaker: new Breaker(clock),
     slots: new MemberSlots(AT_ONCE),
     is: (...other) => isDeepStrictEqual([config, material], other),
@@ -54,6 +61,10 @@ export async function openOrigin(id: string, config: MemberConfig, clock: Clock,
       const headers = ["Host", url.host, ...more];
       const all: RequestOptions = { method, path, headers, ...fixed, agent: fresh ? false : agent };
       return isTls ? httpsRequest({ ...all, ...material }) : httpRequest(all);
+    },
+    retire() {
+      agent.maxFreeSockets = 0;
+      for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
     },
     close: () => agent.destroy(),
   };

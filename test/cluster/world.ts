@@ -1,8 +1,9 @@
 /** A cluster of real processes: each member a registry with a driver of its own, on 127.0.0.11, .22 and .33. */
 import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { type Authority, createAuthority, type IssuedPair } from "../helpers/authority.ts";
 import { initialiseRoot, launchOutrigger, listening, ready, startDriver } from "../helpers/outrigger.ts";
 import type { Running, Scope } from "../helpers/processes.ts";
 import { RegistryClient } from "../helpers/registry-client.ts";
@@ -26,6 +27,8 @@ export interface Member {
   readonly url: string;
   readonly file: string;
   readonly driver: { readonly address: string };
+  /** Files of `cluster.peers.tls`, in a world with certificates. */
+  readonly peerTls?: IssuedPair & { readonly ca: string };
   process: Running;
   /** Writes the file anew, sends SIGHUP. @throws Error unless it is taken */
   reload(cluster: ClusterSection): Promise<void>;
@@ -36,6 +39,8 @@ export interface Member {
 export interface World {
   readonly scope: Scope;
   readonly keyFile: string;
+  /** In a world with certificates: of its listeners, and at first of what members show each other. */
+  readonly authority?: Authority;
   readonly members: Readonly<Record<MemberId, Member>>;
   /** The section `members` of these. */
   listOf(...members: readonly MemberId[]): Record<string, { readonly url: string }>;
@@ -52,6 +57,8 @@ export interface WorldOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** They begin as registries that are no members of a cluster. */
   readonly alone?: boolean;
+  /** Members talk TLS, and prove by certificates who they are. */
+  readonly certificates?: boolean;
   /** Which members are processes. Default: all. */
   readonly running?: readonly MemberId[];
 }
@@ -71,17 +78,24 @@ async function startSome(scope: Scope, options: WorldOptions, running: readonly 
   const keyFile = join(folder, "keys");
   writeFileSync(keyFile, `${randomBytes(32).toString("hex")}\n`);
   const ports = { a: await freePort(hosts.a), b: await freePort(hosts.b), c: await freePort(hosts.c) };
-  const url = (id: MemberId) => options.urls?.[id] ?? `http://${hosts[id]}:${ports[id]}`;
-  const listOf = (...members: readonly MemberId[]) => Object.fromEntries(members.map((id) => [id, { url: url(id) }]));
+  const authority = options.certificates ? await createAuthority(folder, "authority") : undefined;
+  const scheme = authority ? "https" : "http";
+  const trust = authority ? { tls: { ca: authority.ca } } : {};
+  const url = (id: MemberId) => options.urls?.[id] ?? `${scheme}://${hosts[id]}:${ports[id]}`;
+  const listOf = (...members: readonly MemberId[]) =>
+    Object.fromEntries(members.map((id) => [id, { url: url(id), ...trust }]));
   const first = options.first ?? ids;
   const start = async (id: MemberId): Promise<Member> => {
     const driver = await startDriverOf(scope, options.driver ?? "memory");
     const file = join(folder, `${id}.yaml`);
     const host = `${hosts[id]}:${ports[id]}`;
+    const served = authority && (await authority.issue(`${id}-served`, `IP:${hosts[id]}`, { usage: "serverAuth" }));
+    const peerTls = authority && (await peerTlsOf(folder, authority, id));
+    const peers = peerTls ? { tls: peerTls } : { keyFile };
     const write = (cluster?: ClusterSection) => {
-      const section = { self: id, peers: { keyFile }, answerSeconds: 3, ...options.cluster, ...cluster };
+      const section = { self: id, peers, answerSeconds: 3, ...options.cluster, ...cluster };
       const all = {
-        http: { listen: host },
+        http: { listen: host, ...(served ? { tls: served } : {}) },
         stores: { blobs: { address: driver.address } },
         ...options.config,
         ...(cluster === undefined ? {} : { cluster: section }),
@@ -94,7 +108,7 @@ async function startSome(scope: Scope, options: WorldOptions, running: readonly 
       await listening(running, host);
       return running;
     };
-    const client = new RegistryClient(`http://${host}`);
+    const client = new RegistryClient(`${scheme}://${host}`, authority && { ca: readFileSync(authority.ca) });
     scope.defer(() => client.close());
     const member: Member = {
       id,
@@ -103,6 +117,7 @@ async function startSome(scope: Scope, options: WorldOptions, running: readonly 
       url: url(id),
       file,
       driver,
+      ...(peerTls ? { peerTls } : {}),
       process: await launch(),
       async reload(cluster) {
         const said = member.process.lines.length;
@@ -125,7 +140,19 @@ async function startSome(scope: Scope, options: WorldOptions, running: readonly 
   };
   const started = await Promise.all(running.map(start));
   const members = Object.fromEntries(started.map((member) => [member.id, member])) as Record<MemberId, Member>;
-  return { scope, keyFile, members, listOf };
+  return { scope, keyFile, ...(authority ? { authority } : {}), members, listOf };
+}
+
+/** Files of its own, for a test to exchange. */
+async function peerTlsOf(folder: string, authority: Authority, id: MemberId): Promise<IssuedPair & { ca: string }> {
+  const ca = join(folder, `${id}-authorities.crt`);
+  copyFileSync(authority.ca, ca);
+  return { ca, ...(await authority.issue(id, memberName(id), { usage: "clientAuth" })) };
+}
+
+/** The subject alternative name of a member's certificate. */
+export function memberName(id: MemberId): string {
+  return `URI:outrigger-member:${id}`;
 }
 
 async function startDriverOf(scope: Scope, driver: "memory" | "filesystem"): Promise<{ readonly address: string }> {

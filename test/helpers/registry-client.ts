@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { request as httpsRequest, Agent as TlsAgent } from "node:https";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -40,10 +41,15 @@ const ACCEPT = [mediaTypes.ociManifest, mediaTypes.ociIndex, mediaTypes.dockerMa
 export class RegistryClient {
   /** http://127.0.0.1:5000 */
   readonly base: string;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 128 });
+  readonly #agent: Agent;
+  readonly #send: typeof httpRequest;
 
-  constructor(base: string) {
+  /** @param tls of an https:// base: whom to trust, what to show; PEM */
+  constructor(base: string, tls?: { readonly ca: Buffer; readonly cert?: Buffer; readonly key?: Buffer }) {
     this.base = base;
+    const pool = { keepAlive: true, maxSockets: 128 };
+    this.#agent = tls ? new TlsAgent({ ...pool, ...tls }) : new Agent(pool);
+    this.#send = tls ? httpsRequest : httpRequest;
   }
 
   close(): void {
@@ -61,7 +67,7 @@ export class RegistryClient {
       ...(body === undefined && method !== "GET" && method !== "HEAD" ? { "content-length": "0" } : {}),
       ...options.headers,
     };
-    const request = httpRequest(url, { method, headers, agent: this.#agent, signal });
+    const request = this.#send(url, { method, headers, agent: this.#agent, signal });
     const answered = once(request, "response") as Promise<[IncomingMessage]>;
     answered.catch(() => {});
     if (body === undefined || Buffer.isBuffer(body)) request.end(body);

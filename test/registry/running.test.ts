@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
@@ -14,8 +14,10 @@ import { pino } from "pino";
 import type { ObserveCall } from "../../client/observed.ts";
 import { OutriggerError } from "../../proto/errors.ts";
 import { type Config, checkConfig } from "../../registry/config.ts";
+import { signRequest } from "../../registry/members/peers.ts";
 import type { Ledger } from "../../registry/repository/ledger.ts";
 import { type RunningRegistry, startWith } from "../../registry/running.ts";
+import { createAuthority } from "../helpers/authority.ts";
 import { type FakeClock, fakeClock } from "./auth/fake-clock.ts";
 import { type FakeStores, fakeStores } from "./fake-stores.ts";
 import { type FakeRepositories, fakeRepositories } from "./http/fake-repositories.ts";
@@ -279,6 +281,61 @@ test("TLS: served, and a new certificate is used for new connections; a broken o
   assert.equal(await subject(registry.address), "second");
 });
 
+test("members' certificates: asked for from the start on, and read again when they change", async (t) => {
+  const { stores, folder, config, start, clock, lines } = await world(t);
+  const [one, other] = await Promise.all([createAuthority(folder, "one"), createAuthority(folder, "other")]);
+  const pair = await one.issue("a", "IP:127.0.0.1,URI:outrigger-member:a");
+  const ca = join(folder, "authorities.crt");
+  await copyFile(one.ca, ca);
+  const keyFile = join(folder, "keys");
+  await writeFile(keyFile, "k".repeat(32));
+  stores.accept();
+  const given = (peers: object) => ({
+    http: { listen: "127.0.0.1:0", tls: pair },
+    cluster: { self: "a", members: { a: { url: "https://127.0.0.1" } }, peers },
+  });
+  const plain = await start(given({ keyFile }));
+  await assert.rejects(
+    plain.reload(config(given({ keyFile, tls: { ca, ...pair } }))),
+    /^Error: cluster\.peers\.tls needs .* restart it/,
+  );
+  assert.equal(await isAsked(plain.address), false);
+  const registry = await start(given({ tls: { ca, ...pair } }));
+  assert.equal(await isAsked(registry.address), true);
+  const stranger = await other.issue("b", "URI:outrigger-member:b");
+  const headers = signRequest(
+    undefined,
+    { method: "GET", path: "/v2/", account: "", from: "b", to: "a", listHash: "", role: "owner" },
+    0,
+  );
+  const ask = async () => {
+    const shown = { cert: await readFile(stranger.cert), key: await readFile(stranger.key) };
+    const sent = httpsRequest(`${registry.address}/v2/`, {
+      agent: false,
+      rejectUnauthorized: false,
+      headers,
+      ...shown,
+    });
+    sent.end();
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    response.resume();
+    return response.statusCode;
+  };
+  assert.equal(await ask(), 401);
+  const logged = async (text: string) => {
+    while (!lines.some(({ msg }) => String(msg).includes(text))) {
+      clock.advance(2_000);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  await writeFile(ca, `${await readFile(one.ca)}${await readFile(other.ca)}`);
+  await logged("the members' certificates were read again");
+  assert.equal(await ask(), 200);
+  await writeFile(ca, "no certificate");
+  await logged("the members' certificates changed and cannot be used: the old ones stay");
+  assert.equal(await ask(), 200);
+});
+
 test("drain: short requests end, a long upload is ended and goes on elsewhere, new connections are refused", async (t) => {
   const { stores, repositories, start, clock } = await world(t);
   stores.accept();
@@ -326,6 +383,16 @@ async function certificate(pair: { cert: string; key: string }, name: string): P
     "ec_paramgen_curve:P-256",
   ];
   await promisify(execFile)("openssl", ["req", ...subjectLine, "-keyout", pair.key, "-out", pair.cert]);
+}
+
+/** Whether clients are asked for a certificate: the question names the signatures that one may have (TLS 1.2). */
+async function isAsked(address: string): Promise<boolean> {
+  const only = { rejectUnauthorized: false, maxVersion: "TLSv1.2" } as const;
+  const request = httpsRequest(`${address}/livez`, { agent: false, ...only });
+  request.end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  response.resume();
+  return (response.socket as TLSSocket).getSharedSigalgs().length > 0;
 }
 
 async function subject(address: string): Promise<string> {

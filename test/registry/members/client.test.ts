@@ -9,13 +9,14 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { systemClock } from "../../../proto/clock.ts";
 import type { ClusterConfig, MemberConfig } from "../../../registry/config/cluster.ts";
+import { collect } from "../../../registry/members/answers.ts";
 import { type MemberBody, MemberClient, type MemberRequest } from "../../../registry/members/client.ts";
 import { MemberDisagrees, MemberDown, MemberWrong } from "../../../registry/members/errors.ts";
-import { openOrigin } from "../../../registry/members/origin.ts";
+import { type Origin, openOrigin } from "../../../registry/members/origin.ts";
 import { memberList } from "../../../registry/members/owners.ts";
 import { readPeer } from "../../../registry/members/peers.ts";
 import { MemberSlots } from "../../../registry/members/slots.ts";
-import type { View } from "../../../registry/members/view.ts";
+import { closeUnused, type View } from "../../../registry/members/view.ts";
 import { fakeClock } from "../auth/fake-clock.ts";
 import { fakeMember, say } from "./fake-member.ts";
 
@@ -420,6 +421,58 @@ test("a member behind TLS is known by its certificate; what its files hold by no
   const next = await openOrigin("b", config, systemClock, origin);
   assert.notEqual(next, origin);
   for (const each of [origin, next]) each.close();
+  // In a resumed session the certificate would not be seen.
+  const reused: boolean[] = [];
+  server.on("secureConnection", (socket) => void reused.push(socket.isSessionReused()));
+  server.removeAllListeners("request").on("request", say("b", 200, {}, { connection: "close" }));
+  for (const own of [{}, { cert, key }]) {
+    const showing = await openOrigin("b", { url, tls: { ...right, ...own } }, systemClock);
+    t.after(showing.close);
+    const client = new MemberClient(() => ({ ...view, origins: new Map([["b", showing]]) }), systemClock);
+    for (let time = 0; time < 2; time += 1) await client.ask("b", ask());
+  }
+  assert.deepEqual(reused, [false, true, false, false]);
+});
+
+test("another certificate breaks off nothing: a connection ends after its answer; another address ends it at once", async (t) => {
+  const { member, view } = await world(t);
+  const viewWith = (origin: Origin): View => ({ ...view, origins: new Map([["b", origin]]) });
+  const originAt = async (url: string) => {
+    const origin = await openOrigin("b", { url }, systemClock);
+    t.after(origin.close);
+    return origin;
+  };
+  const open = async (origin: Origin) => {
+    let end = () => {};
+    let [left, closed] = [false, Promise.resolve() as Promise<unknown>];
+    member.answer = (request, response) => {
+      request.socket.once("end", () => {
+        left = true;
+      });
+      closed = once(request.socket, "close");
+      response.writeHead(200, { "outrigger-member": "b" }).write("first");
+      end = () => response.end(", last");
+    };
+    const answer = await new MemberClient(() => viewWith(origin), systemClock).open("b", ask());
+    return { answer, end, closed, hasLeft: async () => (await closed) && left };
+  };
+  const [first, renewed, moved] = await Promise.all([member.url, member.url, "http://127.0.0.1:9"].map(originAt));
+  assert.ok(first && renewed && moved);
+  const kept = await open(first);
+  closeUnused(viewWith(first), viewWith(renewed));
+  kept.end();
+  assert.equal((await collect(kept.answer, 100)).toString(), "first, last");
+  // It is not the member that ends it, which would do so some time.
+  assert.equal(await kept.hasLeft(), true);
+  const idle = await open(renewed);
+  idle.end();
+  await collect(idle.answer, 100);
+  closeUnused(viewWith(renewed), viewWith(first));
+  assert.equal(await idle.hasLeft(), true);
+  const broken = await open(first);
+  closeUnused(viewWith(first), viewWith(moved));
+  await assert.rejects(collect(broken.answer, 100), /member b .* broke off its answer/);
+  await broken.closed;
 });
 
 test("an id that is no member's is an error that names it", async (t) => {

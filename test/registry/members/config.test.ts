@@ -39,7 +39,9 @@ test("what is wrong is told by its key, in one sentence", () => {
     [{ members: { ...members, b: { url: "http://127.0.0.11:5000/" } } }, /b\.url is .*, which member a has/],
     [{ members: { a: { ...members.a, tls: { cert: "c" } } } }, /tls: cert and key belong together/],
     [{ members: { a: { ulr: "x" } } }, /^cluster\.members\.a\.(?:url is missing|ulr is not a setting)/],
-    [{ peers: {} }, /^cluster\.peers\.keyFile is missing$/],
+    [{ peers: {} }, /^cluster\.peers has neither keyFile nor tls: say by what members prove/],
+    [{ peers: undefined }, /^cluster\.peers is missing$/],
+    [{ peers: { tls: { ca: "ca.crt" } } }, /^cluster\.peers\.tls\.cert is missing$/],
     [{ owner: { by: "hash" } }, /^cluster\.owner\.by is none of rendezvous, prefix, rules$/],
     [{ owner: { by: "rules" } }, /^cluster\.owner\.rules is empty/],
     [{ owner: { by: "prefix", rules: [{ repositories: "**", member: "a" }] } }, /leave one of them out$/],
@@ -49,6 +51,38 @@ test("what is wrong is told by its key, in one sentence", () => {
     [{ adopt: true }, /^cluster\.adopt is not a setting/],
   ];
   for (const [changed, wanted] of said) assert.match(problems(changed)[0] ?? "", wanted, JSON.stringify(changed));
+});
+
+test("members that show certificates: https urls, unless they have a key too; a listener that takes them", () => {
+  const tls = { ca: "ca.crt", cert: "a.crt", key: "a.key" };
+  const http = { tls: { cert: "h.crt", key: "h.key" } };
+  const both = { a: { url: "https://127.0.0.11:5000" }, b: members.b };
+  const check = (section: object, rest: object = { http }) =>
+    checkConfig({ ...minimal, ...rest, cluster: { ...cluster, ...section } }).cluster?.peers;
+  const said = (section: object, rest: object = { http }) => {
+    try {
+      check(section, rest);
+    } catch (error) {
+      return (error as ConfigError).problems;
+    }
+    assert.fail("it was accepted");
+  };
+  assert.deepEqual(check({ members: both, peers: { tls } }), { tls });
+  const withKey = { keyFile: "keys", tls };
+  assert.deepEqual(check({ peers: withKey }), withKey);
+  const [plain, ...others] = said({ peers: { tls } });
+  assert.match(plain ?? "", /^cluster\.members\.a\.url is http:\/\/127\.0\.0\.11:5000, where no .* write https:\/\//);
+  assert.deepEqual(others, []);
+  const previous = { members: { a: both.a, c: { url: "http://c.example" } } };
+  assert.match(
+    said({ members: both, peers: { tls }, previous })[0] ?? "",
+    /^cluster\.previous\.members\.c\.url is http:/,
+  );
+  for (const peers of [{ tls }, withKey])
+    assert.match(
+      said({ members: both, peers }, {})[0] ?? "",
+      /^cluster\.peers\.tls is there, and http\.tls is not: .* a proxy/,
+    );
 });
 
 test("a member that leaves is one of those before, and one process", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RegistryError } from "../../../registry/errors.ts";
-import { claimsToBePeer, type PeerRequest, readPeer, signRequest } from "../../../registry/members/peers.ts";
+import { claimsToBePeer, type PeerRequest, readPeer, STATUS, signRequest } from "../../../registry/members/peers.ts";
 
 const key = Buffer.from("a key that has more than thirty-two characters");
 const other = Buffer.from("another key that has more than thirty-two chars");
@@ -77,4 +77,60 @@ test("a second hop, or one to itself: 508", () => {
 test("keys are exchanged one after the other: each of the file's is taken", () => {
   const headers = signRequest(other, request, NOW);
   assert.equal(readPeer([key, other], headers, given, NOW)?.id, "a");
+});
+
+test("by certificate: whoever the connection's names is that member, with its account, whatever the time", () => {
+  const headers = signRequest(undefined, request, NOW);
+  const wanted = { id: "a", account: request.account, listHash: request.listHash, role: "owner" };
+  for (const keys of [[], [key]]) assert.deepEqual(readPeer(keys, headers, given, 0, { ids: ["x", "a"] }), wanted);
+  assert.deepEqual(readPeer([], signRequest(key, request, NOW), given, 0, { ids: ["a"] }), wanted);
+});
+
+test("by certificate: another member's, none, or none that counts here: 401, and what would be right", () => {
+  const headers = signRequest(undefined, request, NOW);
+  const no = (keys: readonly Buffer[], ...shown: Parameters<typeof readPeer>[4][]) => {
+    const error = refused(() => readPeer(keys, headers, given, NOW, ...shown));
+    assert.equal(error.status, 401);
+    return error.message;
+  };
+  for (const keys of [[], [key]]) {
+    assert.match(
+      no(keys, { ids: ["c"] }),
+      /is of c, and it names itself "a": .* URI:outrigger-member: with its own id/,
+    );
+    assert.match(no(keys, { refused: "why not" }), /^not a member's request: why not$/);
+  }
+  assert.match(no([key]), /knows keys alone: it needs cluster\.peers\.tls/);
+  const signed = signRequest(key, request, NOW);
+  assert.match(refused(() => readPeer([], signed, given, NOW, { refused: "why not" })).message, /why not$/);
+  const asSomebody = { ...headers, "outrigger-role": "admin" };
+  assert.match(refused(() => readPeer([], asSomebody, given, NOW, { ids: ["a"] })).message, /asks as "admin"/);
+});
+
+test("with both a key and certificates, either proves it", () => {
+  const signed = signRequest(key, request, NOW);
+  for (const shown of [{ refused: "why not" }, { ids: ["c"] }])
+    assert.equal(readPeer([key], signed, given, NOW, shown)?.id, "a");
+  const wrong = signRequest(other, request, NOW);
+  assert.match(refused(() => readPeer([key], wrong, given, NOW, { ids: ["c"] })).message, /cluster\.peers\.keyFile/);
+});
+
+test("by certificate: without the headers a member's connection is a client's; a second hop is 508", () => {
+  const { "outrigger-signature": _, ...plain } = signRequest(undefined, request, NOW);
+  assert.equal(readPeer([], plain, given, NOW, { ids: ["a"] }), undefined);
+  for (const [from, status] of [
+    ["b", 508],
+    ["a,c", 508],
+    ["c, b", 508],
+    ["c,d", 401],
+  ] as const) {
+    const headers = signRequest(undefined, { ...request, from }, NOW);
+    assert.equal(refused(() => readPeer([], headers, given, NOW, { ids: ["a", "b"] })).status, status, from);
+  }
+});
+
+test("by certificate: the command asks all how they are, as no member, and nothing else", () => {
+  const status = (role: PeerRequest["role"]) => signRequest(undefined, { ...request, from: STATUS, role }, NOW);
+  assert.equal(readPeer([], status("itself"), given, NOW, { ids: ["b"] })?.id, STATUS);
+  assert.equal(refused(() => readPeer([], status("owner"), given, NOW, { ids: ["b"] })).status, 401);
 });
