@@ -5,6 +5,7 @@ import type { ServerHttp2Session } from "node:http2";
 import { createSecureContext, type SecureContextOptions, TLSSocket } from "node:tls";
 import { ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { alternativeNames } from "../proto/certificates.ts";
 import type { Clock } from "../proto/clock.ts";
 import { UsageError } from "./option-values.ts";
 
@@ -87,12 +88,12 @@ export class TlsCredentials extends ServerCredentials {
   }
 }
 
-function namesOf(certificate: { subject?: { CN?: string | string[] }; subjectaltname?: string }): string[] {
+/** What `--tls-allow-client` is compared with: the common name and alternative names. */
+export function namesOf(certificate: { subject?: { CN?: string | string[] }; subjectaltname?: string }): string[] {
   const common = certificate.subject?.CN ?? [];
-  const alternative = (certificate.subjectaltname ?? "")
-    .split(", ")
-    .map((entry) => /^(?:DNS|URI|email):(.+)$/.exec(entry)?.[1])
-    .filter((name) => name !== undefined);
+  const alternative = alternativeNames(certificate.subjectaltname)
+    .filter(({ kind }) => kind === "DNS" || kind === "URI" || kind === "email")
+    .map(({ name }) => name);
   return [...(Array.isArray(common) ? common : [common]), ...alternative];
 }
 

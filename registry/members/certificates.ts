@@ -6,6 +6,7 @@ import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { createSecureContext, type DetailedPeerCertificate, TLSSocket } from "node:tls";
+import { alternativeNames } from "../../proto/certificates.ts";
 import type { PeerTlsConfig } from "../config/cluster.ts";
 
 /**
@@ -142,12 +143,9 @@ function certificatesIn(pem: Buffer): X509Certificate[] {
   return blocks.map((block) => new X509Certificate(block));
 }
 
-/** One name after the other, as Node writes them: what could be taken for more than one name is in quotes. */
-const NAME = /(?:^|, )([A-Za-z0-9 ]+):("(?:[^"\\]|\\.)*"|[^,"]*)(?=, |$)/gy;
-
 /** @param names as in `DNS:a.example, URI:outrigger-member:a` */
 export function membersIn(names: string | undefined): string[] {
-  return [...(names ?? "").matchAll(NAME)]
-    .filter(([, kind, name]) => kind === "URI" && name?.startsWith(MEMBER_NAME))
-    .map(([, , name = ""]) => name.slice(MEMBER_NAME.length));
+  return alternativeNames(names)
+    .filter(({ kind, name }) => kind === "URI" && name.startsWith(MEMBER_NAME))
+    .map(({ name }) => name.slice(MEMBER_NAME.length));
 }

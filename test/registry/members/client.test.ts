@@ -9,7 +9,6 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { systemClock } from "../../../proto/clock.ts";
 import type { ClusterConfig, MemberConfig } from "../../../registry/config/cluster.ts";
-import { collect } from "../../../registry/members/answers.ts";
 import { type MemberBody, MemberClient, type MemberRequest } from "../../../registry/members/client.ts";
 import { MemberDisagrees, MemberDown, MemberWrong } from "../../../registry/members/errors.ts";
 import { type Origin, openOrigin } from "../../../registry/members/origin.ts";
@@ -461,17 +460,17 @@ test("another certificate breaks off nothing: a connection ends after its answer
   const kept = await open(first);
   closeUnused(viewWith(first), viewWith(renewed));
   kept.end();
-  assert.equal((await collect(kept.answer, 100)).toString(), "first, last");
+  assert.equal((await kept.answer.whole(100)).toString(), "first, last");
   // It is not the member that ends it, which would do so some time.
   assert.equal(await kept.hasLeft(), true);
   const idle = await open(renewed);
   idle.end();
-  await collect(idle.answer, 100);
+  await idle.answer.whole(100);
   closeUnused(viewWith(renewed), viewWith(first));
   assert.equal(await idle.hasLeft(), true);
   const broken = await open(first);
   closeUnused(viewWith(first), viewWith(moved));
-  await assert.rejects(collect(broken.answer, 100), /member b .* broke off its answer/);
+  await assert.rejects(broken.answer.whole(100), /member b .* broke off its answer/);
   await broken.closed;
 });
 
