@@ -136,6 +136,7 @@ export async function startWith(
     observe: metrics.observeMember,
     changeMs: () => config.stores.sealedWaitSeconds * 1000,
     ownsChanged: () => pairs.searchAnew(),
+    readOnly: () => config.readOnly,
     own: () => own(),
   });
   cluster.use(await cluster.prepare(config.cluster));

@@ -116,10 +116,10 @@ export const clusterSchema = z
         "What a list over all members is while one is down: `refuse`: an error that names it. `allow`: the others' part, with a Warning header.",
       ),
     digests: z
-      .enum(["owner", "all"])
+      .enum(["owner", "all", "adopt"])
       .default("owner")
       .describe(
-        "Who is asked for a manifest or blob by digest. `all`: first this member, then the owner, then the others. What was deleted at the owner may then still be found elsewhere.",
+        "Who is asked for a manifest or blob by digest. `all`: first this member, then the owner, then the others. What was deleted at the owner may then still be found elsewhere. `adopt`: as `all`, and what the owner lacked and another member had is kept by the owner from then on, as if it had been pushed to it. What was deleted at the owner then comes back to it while another member still holds it.",
       ),
     answerSeconds: z
       .number()

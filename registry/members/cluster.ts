@@ -15,7 +15,7 @@ import { untilAgreed } from "./agree.ts";
 import type { OpenAnswer } from "./answers.ts";
 import { mergedCatalog, ownedListing } from "./catalog.ts";
 import { MemberClient, type ObserveMember } from "./client.ts";
-import { failureOf, fromAnybody, hasHere, isByDigest } from "./digests.ts";
+import { failureOf, fromAnybody, hasHere, isByDigest, saysAbsent } from "./digests.ts";
 import { isMemberError, type MemberError, nobodys, noMemberAnyMore, onlyMembers, otherList } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { answerOverview, clusterOverview } from "./overview.ts";
@@ -35,6 +35,8 @@ export interface ClusterOptions {
   readonly coreVersion: string | undefined;
   /** Other repositories are this member's own by now. */
   readonly ownsChanged: () => void;
+  /** Nothing may be changed. */
+  readonly readOnly: () => boolean;
   /** What this member tells of itself. */
   readonly own: () => OwnOverview;
 }
@@ -54,10 +56,11 @@ export class Cluster implements Routing {
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { clock, log, observe } = options;
+    const { clock, log, observe, readOnly } = options;
     const view = () => this.view;
     this.client = new MemberClient(view, clock, observe);
-    this.#own = new OwnRepositories({ clock, log, client: this.client, view, forwarding: () => this.#forwarding() });
+    const forwarding = () => this.#forwarding();
+    this.#own = new OwnRepositories({ clock, log, client: this.client, view, forwarding, readOnly });
     this.#alone = {
       peerOf: () => undefined,
       // A reload may have come while the client logged in.
@@ -171,7 +174,7 @@ export class Cluster implements Routing {
   }
 
   async #route(exchange: Exchange, here: Here): Promise<void> {
-    if (this.view.digests === "all" && isByDigest(exchange)) return this.#routeDigest(exchange, here);
+    if (this.view.digests !== "owner" && isByDigest(exchange)) return this.#routeDigest(exchange, here);
     const answer = await this.#askOwner(exchange);
     return answer instanceof Own ? this.#own.serve(exchange, answer, here) : passOn(exchange, answer);
   }
@@ -184,17 +187,17 @@ export class Cluster implements Routing {
       answer = await this.#askOwner(exchange);
     } catch (error) {
       if (!isMemberError(error)) throw error;
-      return this.#anybody(exchange, error.member, error);
+      return void (await this.#anybody(exchange, error.member, error));
     }
     if (answer instanceof Own) {
       // On its way here from its previous owner, which need not be one of the members any more.
       if (this.#own.isMoved(exchange.route.name)) return this.#own.serve(exchange, answer, here);
       answer.end();
-      return this.#anybody(exchange, undefined, undefined);
+      return this.#own.adopt(exchange, await this.#anybody(exchange, undefined, undefined));
     }
     if (answer.status !== 404 && answer.status < 500) return passOn(exchange, answer);
     answer.discard();
-    return this.#anybody(exchange, answer.member, failureOf(answer));
+    await this.#anybody(exchange, answer.member, failureOf(answer));
   }
 
   /** The client's body is not read before both members agree. */
@@ -208,7 +211,7 @@ export class Cluster implements Routing {
     });
   }
 
-  #anybody(exchange: Exchange, asked: string | undefined, failed: MemberError | undefined): Promise<void> {
+  #anybody(exchange: Exchange, asked: string | undefined, failed: MemberError | undefined): Promise<string> {
     return fromAnybody(this.#forwarding(), this.view, exchange, asked, failed);
   }
 
@@ -250,7 +253,13 @@ export class Cluster implements Routing {
     }
     if (peer.role === "digest" && isByDigest(exchange)) return here(apart);
     if (peer.role !== "owner" || view.list.ownerOf(route.name) !== view.self) throw otherList(view.hash, peer.listHash);
-    return this.#own.serve(apart, this.#own.begin(exchange), here);
+    try {
+      await this.#own.serve(apart, this.#own.begin(exchange), here);
+    } catch (error) {
+      // One hop: whoever asks looks further for its client, this member for itself.
+      if (saysAbsent(error)) this.#own.adopt(exchange);
+      throw error;
+    }
   }
 
   #withCatalog(exchange: Exchange): Exchange {

@@ -6,11 +6,11 @@
 import { setMaxListeners } from "node:events";
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../../proto/clock.ts";
-import { algorithmOf } from "../../proto/keys.ts";
 import { RegistryError } from "../errors.ts";
 import type { Repositories, RequestContext } from "../repository/contract.ts";
 import type { Handover } from "../repository/handover.ts";
 import { pushedOf } from "../search/record.ts";
+import { bringBlob } from "./bring.ts";
 import { heldBy } from "./catalog.ts";
 import type { MemberClient } from "./client.ts";
 import { PreviousOwner } from "./previous-owner.ts";
@@ -109,22 +109,9 @@ export class Mover {
   }
 
   /** A blob that the previous owner has. @returns false when neither has it */
-  async bring(name: string, digest: string, from: PreviousOwner, context: RequestContext): Promise<boolean> {
-    const { local } = this.#options;
-    if (await local.statBlob(name, digest, context)) return true;
-    // The bytes may be here, in another repository.
-    if (await local.mountBlob(name, digest, { mayRead: () => true }, context)) return true;
-    const read = await from.blob(name, digest, undefined, context.signal);
-    // It may have come between the two looks, and gone there.
-    if (read === undefined) return (await local.statBlob(name, digest, context)) !== undefined;
-    try {
-      const session = local.startUpload(name, algorithmOf(digest));
-      const body = { offsetBytes: 0, sizeBytes: read.lengthBytes, bytes: read.body };
-      await local.finishUpload(session, digest, body, context);
-      return true;
-    } finally {
-      await read.cancel();
-    }
+  bring(name: string, digest: string, from: PreviousOwner, context: RequestContext): Promise<boolean> {
+    const read = () => from.blob(name, digest, undefined, context.signal);
+    return bringBlob(this.#options.local, name, digest, read, context);
   }
 
   start(): void {

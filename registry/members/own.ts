@@ -6,9 +6,11 @@ import type { Exchange } from "../http/exchange.ts";
 import { readUpload } from "../http/upload-state.ts";
 import type { Repositories } from "../repository/contract.ts";
 import { isName } from "../repository/names.ts";
+import { Adoptions } from "./adoptions.ts";
 import { untilAgreed } from "./agree.ts";
 import { Changes } from "./changes.ts";
 import type { MemberClient } from "./client.ts";
+import { askedFor, isByDigest } from "./digests.ts";
 import { onlyMembers, otherList } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { answerNewOwner } from "./give-up.ts";
@@ -39,6 +41,8 @@ export interface OwnOptions {
   /** As of now. */
   readonly view: () => View;
   readonly forwarding: () => Forwarding;
+  /** Nothing may be changed. */
+  readonly readOnly: () => boolean;
 }
 
 export class OwnRepositories {
@@ -47,6 +51,7 @@ export class OwnRepositories {
   readonly #closing = new AbortController();
   #local: Repositories | undefined;
   #mover: Mover | undefined;
+  #adoptions: Adoptions | undefined;
   #stopping: Promise<unknown> = Promise.resolve();
 
   constructor(options: OwnOptions) {
@@ -56,13 +61,13 @@ export class OwnRepositories {
   /** The stores are there: from now on repositories are taken over from members that owned them before. */
   start(local: Repositories, view: View | undefined): void {
     this.#local = local;
-    this.#startMover(view);
+    this.#startAnew(view);
   }
 
   /** Another list of members holds from now on. */
   next(view: View | undefined): void {
     this.#changes.next();
-    this.#startMover(view);
+    this.#startAnew(view);
   }
 
   /** While the stores were not reached, nothing moves. */
@@ -79,13 +84,33 @@ export class OwnRepositories {
     await this.#stopping;
   }
 
-  #startMover(view: View | undefined): void {
+  #startAnew(view: View | undefined): void {
     const { clock, log, client } = this.#options;
-    const before = this.#mover;
-    if (before) this.#stopping = Promise.all([this.#stopping, before.stop()]);
+    this.#stopping = Promise.all([this.#stopping, this.#mover?.stop(), this.#adoptions?.stop()]);
     const local = this.#local;
     this.#mover = view && local?.handover && new Mover({ view, client, clock, log, local });
     this.#mover?.start();
+    const mayAdopt = (name: string) => this.#mayAdopt(name);
+    const begin = () => this.#changes.begin();
+    this.#adoptions =
+      view && local?.handover && new Adoptions({ view, client, clock, log, local, mayAdopt, beginChange: begin });
+  }
+
+  /**
+   * What this member was asked for by digest, and has not: kept as if it had been pushed here, in the background, where the
+   * configuration says so.
+   * @param holder another member that has it; absent: looked for
+   */
+  adopt(exchange: Exchange, holder?: string): void {
+    if (exchange.request.method !== "GET" || !isByDigest(exchange)) return;
+    if (this.#adoptions && this.#mayAdopt(exchange.route.name)) this.#adoptions.adopt(askedFor(exchange), holder);
+  }
+
+  #mayAdopt(name: string): boolean {
+    const { view, readOnly } = this.#options;
+    const { digests, list, self } = view();
+    // What moves comes with all that belongs to it, and is deleted where it was.
+    return digests === "adopt" && !readOnly() && list.ownerOf(name) === self && !this.isMoved(name);
   }
 
   /** In the moment in which this member is found to be the owner. */

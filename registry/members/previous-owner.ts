@@ -1,34 +1,25 @@
 /** The member that owned a repository before a change of members: what it still holds is asked of it, until it is taken over. */
-import type { BlobRead } from "../../client/contract.ts";
 import type { Clock } from "../../proto/clock.ts";
 import { isDigest } from "../../proto/keys.ts";
-import type { Descriptor, Listing, ManifestFound } from "../repository/contract.ts";
+import type { Descriptor, Listing } from "../repository/contract.ts";
 import type { Content, ContentKind } from "../repository/handover.ts";
 import type { UsersPreference } from "../repository/handover-preferences.ts";
 import { isUserPart } from "../repository/keys.ts";
 import { isTag } from "../repository/names.ts";
-import { untilAgreed } from "./agree.ts";
-import type { OpenAnswer, WholeAnswer } from "./answers.ts";
 import type { MemberClient } from "./client.ts";
 import { MemberWrong } from "./errors.ts";
-import { blobPath, listingPath, manifestPath, membersPath } from "./paths.ts";
-import { assertManifest, assertTagsOf, parseJson, verified } from "./verify.ts";
+import { Holder } from "./holder.ts";
+import { listingPath, membersPath } from "./paths.ts";
+import { assertTagsOf, parseJson } from "./verify.ts";
 
-const MAX_WHOLE_BYTES = 32 * 1024 * 1024;
 /** It deletes a whole repository, key by key. */
 const PURGE_MS = 300_000;
 /** Named in a path, which has to stay below Node's 16 KiB of headers, also with digests of sha512. */
 const PURGED_AT_ONCE = 50;
 
-export class PreviousOwner {
-  readonly member: string;
-  readonly #client: MemberClient;
-  readonly #clock: Clock;
-
+export class PreviousOwner extends Holder {
   constructor(member: string, client: MemberClient, clock: Clock) {
-    this.member = member;
-    this.#client = client;
-    this.#clock = clock;
+    super(member, "previous", client, clock);
   }
 
   /**
@@ -37,54 +28,8 @@ export class PreviousOwner {
    * @throws MemberDisagrees, MemberDown, MemberWrong
    */
   async settled(signal: AbortSignal): Promise<void> {
-    const answer = await this.#ask("GET", membersPath("settled"), signal);
-    if (answer.status !== 200) throw this.#wrong(answer, "whether it has given its repositories up");
-  }
-
-  async manifest(name: string, reference: string, signal: AbortSignal): Promise<ManifestFound | undefined> {
-    const answer = await this.#ask("GET", manifestPath(name, reference), signal);
-    if (answer.status === 404) return undefined;
-    if (answer.status !== 200) throw this.#wrong(answer, `for the manifest ${reference} of ${name}`);
-    const digest = String(answer.headers["docker-content-digest"] ?? "");
-    assertManifest(this.member, reference, digest, answer.body);
-    const mediaType = answer.headers["content-type"] ?? "";
-    return { digest, mediaType, bytes: answer.body, sizeBytes: answer.body.length };
-  }
-
-  async blobSize(name: string, digest: string, signal: AbortSignal): Promise<number | undefined> {
-    const answer = await this.#ask("HEAD", blobPath(name, digest), signal);
-    return answer.status === 404 ? undefined : this.#length(answer, `for the blob ${digest} of ${name}`);
-  }
-
-  /** @param range within the blob */
-  async blob(
-    name: string,
-    digest: string,
-    range: { readonly offsetBytes: number; readonly limitBytes?: number } | undefined,
-    signal: AbortSignal,
-  ): Promise<BlobRead | undefined> {
-    const end = range?.limitBytes === undefined ? "" : range.offsetBytes + range.limitBytes - 1;
-    const headers = range === undefined ? {} : { range: `bytes=${range.offsetBytes}-${end}` };
-    const request = { method: "GET", path: blobPath(name, digest), role: "previous", headers, signal } as const;
-    const answer = await untilAgreed(this.#clock, signal, () => this.#client.open(this.member, request));
-    try {
-      if (answer.status === 404) {
-        answer.discard();
-        return undefined;
-      }
-      const lengthBytes = this.#length(answer, `for the blob ${digest} of ${name}`);
-      if (answer.status !== (range === undefined ? 200 : 206)) throw this.#wrong(answer, "for a part of a blob");
-      return {
-        info: { key: digest, sizeBytes: lengthBytes, etag: "", modifiedMs: 0, digests: [] },
-        startBytes: range?.offsetBytes ?? 0,
-        lengthBytes,
-        body: range === undefined ? verified(this.member, digest, answer.body) : answer.body,
-        cancel: async () => answer.discard(),
-      };
-    } catch (error) {
-      answer.discard();
-      throw error;
-    }
+    const answer = await this.ask("GET", membersPath("settled"), signal);
+    if (answer.status !== 200) throw this.wrong(answer, "whether it has given its repositories up");
   }
 
   /** `undefined`: it has no such repository. */
@@ -93,9 +38,9 @@ export class PreviousOwner {
     page: { readonly last: string; readonly limit: number },
     signal: AbortSignal,
   ): Promise<Listing | undefined> {
-    const answer = await this.#ask("GET", listingPath(`/v2/${name}/tags/list`, page), signal);
+    const answer = await this.ask("GET", listingPath(`/v2/${name}/tags/list`, page), signal);
     if (answer.status === 404) return undefined;
-    if (answer.status !== 200) throw this.#wrong(answer, `for the tags of ${name}`);
+    if (answer.status !== 200) throw this.wrong(answer, `for the tags of ${name}`);
     assertTagsOf(this.member, name, answer.body);
     const { tags } = parseJson(this.member, answer.body) as { tags: unknown[] };
     const names = tags.filter((tag): tag is string => typeof tag === "string" && isTag(tag));
@@ -108,8 +53,8 @@ export class PreviousOwner {
     page: { readonly artifactType?: string; readonly last: string; readonly limit: number },
     signal: AbortSignal,
   ): Promise<{ readonly manifests: readonly Descriptor[]; readonly more: boolean }> {
-    const answer = await this.#ask("GET", listingPath(`/v2/${name}/referrers/${subject}`, page), signal);
-    if (answer.status !== 200) throw this.#wrong(answer, `for the referrers of ${subject}`);
+    const answer = await this.ask("GET", listingPath(`/v2/${name}/referrers/${subject}`, page), signal);
+    if (answer.status !== 200) throw this.wrong(answer, `for the referrers of ${subject}`);
     const { manifests } = parseJson(this.member, answer.body) as { manifests?: Descriptor[] };
     if (!Array.isArray(manifests) || !manifests.every(({ digest }) => isDigest(digest)))
       throw new MemberWrong(this.member, "answers a list of referrers that is none");
@@ -138,8 +83,8 @@ export class PreviousOwner {
 
   async *#pages(name: string, kind: ContentKind | "preferences", signal: AbortSignal): AsyncGenerator<unknown[], void> {
     for (let after = ""; ; ) {
-      const answer = await this.#ask("GET", membersPath("contents", { name, kind, after }), signal);
-      if (answer.status !== 200) throw this.#wrong(answer, `what ${name} holds`);
+      const answer = await this.ask("GET", membersPath("contents", { name, kind, after }), signal);
+      if (answer.status !== 200) throw this.wrong(answer, `what ${name} holds`);
       const { items, next } = parseJson(this.member, answer.body) as { items?: unknown; next?: unknown };
       if (!Array.isArray(items))
         throw new MemberWrong(this.member, `says of ${name} what this member does not understand`);
@@ -164,24 +109,8 @@ export class PreviousOwner {
   }
 
   async #purge(name: string, path: string, signal: AbortSignal): Promise<void> {
-    const answer = await this.#ask("POST", path, signal, PURGE_MS);
-    if (answer.status !== 200) throw this.#wrong(answer, `to give ${name} away`);
-  }
-
-  #ask(method: string, path: string, signal: AbortSignal, deadlineMs?: number): Promise<WholeAnswer> {
-    const deadline = deadlineMs === undefined ? {} : { deadlineMs };
-    const request = { method, path, role: "previous", signal, maxBytes: MAX_WHOLE_BYTES, ...deadline } as const;
-    return untilAgreed(this.#clock, signal, () => this.#client.ask(this.member, request));
-  }
-
-  #length(answer: OpenAnswer | WholeAnswer, asked: string): number {
-    const length = Number(answer.headers["content-length"]);
-    if (answer.status >= 300 || !Number.isSafeInteger(length)) throw this.#wrong(answer, asked);
-    return length;
-  }
-
-  #wrong({ status }: { readonly status: number }, asked: string): MemberWrong {
-    return new MemberWrong(this.member, `answers ${status} when asked ${asked}`);
+    const answer = await this.ask("POST", path, signal, PURGE_MS);
+    if (answer.status !== 200) throw this.wrong(answer, `to give ${name} away`);
   }
 }
 

@@ -30,6 +30,8 @@ export interface Manifest {
   readonly blobs: readonly string[];
   /** Every blob it names, also those that may lie elsewhere. */
   readonly mentions: ReadonlySet<string>;
+  /** Of an index: the manifests in it, which need not be in the repository; each once. */
+  readonly children: readonly string[];
   readonly subject?: string;
   /** What the referrers listing shows: its own, else an image's config.mediaType. */
   readonly artifactType?: string;
@@ -48,7 +50,7 @@ export function readManifest(bytes: Buffer): Manifest {
   } catch {
     // Odd, but stored: whatever looks like a digest in it counts as mentioned, so that nothing it needs is taken away.
     const mentions = new Set(bytes.toString("latin1").match(/sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})/g) ?? []);
-    return { mediaType: mediaTypeAtLeast(bytes), blobs: [], mentions };
+    return { mediaType: mediaTypeAtLeast(bytes), blobs: [], mentions, children: [] };
   }
 }
 
@@ -123,9 +125,12 @@ function describe(json: Json, contentType: string): Manifest {
     mentions.add(String(digest));
     if (where === "config" || !isElsewhere(descriptor)) required.add(String(digest));
   }
+  const children = new Set<string>();
   if (INDEXES.has(mediaType)) {
     for (const [index, entry] of arrayOf(json["manifests"] ?? [], "manifests").entries()) {
-      checkDescriptor(objectOf(entry, `manifests[${index}]`), `manifests[${index}]`);
+      const descriptor = objectOf(entry, `manifests[${index}]`);
+      checkDescriptor(descriptor, `manifests[${index}]`);
+      children.add(String(descriptor["digest"]));
     }
   }
   let subject: string | undefined;
@@ -140,6 +145,7 @@ function describe(json: Json, contentType: string): Manifest {
     mediaType,
     blobs: [...required],
     mentions,
+    children: [...children],
     ...(subject === undefined ? {} : { subject }),
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(annotations === undefined ? {} : { annotations }),

@@ -53,8 +53,8 @@ export interface ManifestPush {
   readonly digest?: string;
   readonly tags: readonly string[];
   /**
-   * Another member of the cluster acknowledged it, and hands it over: blobs that it lacks are no reason to refuse it, and a
-   * tag that is there already is newer and stays as it is.
+   * Another member of the cluster acknowledged it, and hands it over: blobs that it lacks are no reason to refuse it (but
+   * see `isWhole`), and a tag that is there already is newer and stays as it is.
    */
   readonly handedOver?: HandedOver;
 }
@@ -65,6 +65,8 @@ export interface HandedOver {
   readonly pulls?: PullsRecord | undefined;
   /** Unix ms; of a tag that is not in it, it does not know. */
   readonly taggedMs?: ReadonlyMap<string, number>;
+  /** It is to be whole: a blob that it lacks is a reason to refuse it, as with any push. */
+  readonly isWhole?: true;
 }
 
 interface Pushed {
@@ -176,7 +178,7 @@ async function look(core: Core, push: Pushed, tags: readonly string[], context: 
     found.push(...(await core.ledger.get(links(at, at + limits.getKeys), context)));
   }
   const missing = manifest.blobs.filter((_, index) => found[index] === undefined);
-  if (missing.length > 0 && push.handedOver) {
+  if (missing.length > 0 && push.handedOver && !push.handedOver.isWhole) {
     const digests = missing.slice(0, 100);
     core.log.warn({ name, digest, digests }, "a manifest was handed over without blobs that it names");
   } else if (missing.length > 0) {

@@ -78,8 +78,11 @@ describe("accounts, names and digests", () => {
     assert.deepEqual(await counted("a", 200, byDigest), { a: 1, b: 0, c: 0 });
     // a: asked whether it has it, then for it.
     assert.deepEqual(await counted("c", 200, byDigest), { a: 2, b: 1, c: 1 });
-    assert.deepEqual(await counted("b", 200, byDigest), { a: 2, b: 1, c: 1 });
     assert.deepEqual(await counted("c", 404, "/v2/a/app/manifests/v1"), { a: 0, b: 1, c: 1 });
+    // a and c are asked at once: c may be told in time that it need not answer, or count it later. So nothing is after this.
+    const { a, b, c = 0 } = await counted("b", 200, byDigest);
+    assert.deepEqual({ a, b }, { a: 2, b: 1 });
+    assert.ok(c <= 1, `c was asked ${c} times`);
     for (const blob of pushed.blobs) {
       const reply = await expect(200, "c", "GET", `/v2/a/app/blobs/${blob.digest}`);
       assert.equal(digestOf(reply.body), blob.digest);

@@ -140,3 +140,16 @@ test("stars and bookmarks are added where they are not yet, and taken away, thos
   await handoverOf(old).removePreferences(NAME, context());
   assert.deepEqual(kept(backends[0]), all("team/other").sort());
 });
+
+test("what is to be whole is refused where it lacks a blob; who pushed it, and when, may be unknown", async () => {
+  const member = await startCore({ backend: new FakeBackend() });
+  const push = { bytes, contentType: mediaTypes.ociManifest, tags: [] };
+  const whole = { ...push, handedOver: { pushed: {}, isWhole: true } } as const;
+  await pushBlob(member.repositories, NAME, "{}");
+  await assert.rejects(handoverOf(member).putManifest(NAME, whole, context()), { code: "MANIFEST_BLOB_UNKNOWN" });
+  assert.deepEqual(await contents(member, "revisions"), []);
+  await pushBlob(member.repositories, NAME, "one");
+  await handoverOf(member).putManifest(NAME, whole, context());
+  const [revision] = await contents(member, "revisions");
+  assert.deepEqual([revision?.pushedMs, revision?.pushedBy], [undefined, undefined]);
+});
