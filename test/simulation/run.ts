@@ -25,8 +25,11 @@ export interface RunOptions {
 /** This module: `npm test` runs it compiled, which is a sixth quicker. */
 const self = fileURLToPath(import.meta.url);
 const BLOCK = 100;
-/** What killed cores and drivers leave behind is never quite collected: a worker that has done so much makes place. */
-const BLOCKS_A_WORKER = 20;
+/**
+ * A worker that has done so much makes place, whatever it has kept in memory by then. Not sooner: most of what its first
+ * thousands of schedules cost is V8, which compiles what they run.
+ */
+const BLOCKS_A_WORKER = 200;
 
 /** Stops handing out work at the first failure. */
 export async function runMany({ seed, schedules, workers, from: first = 0, onProgress }: RunOptions): Promise<Totals> {
