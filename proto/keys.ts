@@ -1,7 +1,8 @@
 /** Keys, upload ids and digests (protocol.md section 5), checked by the core and again by the driver. */
 import { OutriggerError } from "./errors.ts";
 
-const COMPONENT = /^[A-Za-z0-9._-]{1,255}$/;
+/** `component("/"component)*`, no component being "." or "..". */
+const KEY = /^(?!\.\.?(?:\/|$))[A-Za-z0-9._-]{1,255}(?:\/(?!\.\.?(?:\/|$))[A-Za-z0-9._-]{1,255})*$/;
 const UPLOAD_ID = /^[A-Za-z0-9-]{1,64}$/;
 const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: "any ASCII" is the rule
@@ -10,9 +11,7 @@ export const MAX_KEY_BYTES = 1024;
 
 /** Whether `key` is `component("/"component)*` of 1 to 1024 bytes, no component being "." or "..". */
 export function isKey(key: string): boolean {
-  return (
-    key.length <= MAX_KEY_BYTES && key.split("/").every((part) => COMPONENT.test(part) && part !== "." && part !== "..")
-  );
+  return key.length <= MAX_KEY_BYTES && KEY.test(key);
 }
 
 /** @throws INVALID_KEY */

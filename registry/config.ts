@@ -1,6 +1,5 @@
 /** The configuration: a YAML file, environment variables over it, flags over both; then checked as a whole. */
 import { readFile } from "node:fs/promises";
-import { parseDocument } from "yaml";
 import type { z } from "zod";
 import { configKeys, firstRequired, type Key, namesIn, nearest } from "./config/keys.ts";
 import { type Config, configSchema } from "./config/schema.ts";
@@ -57,6 +56,8 @@ async function readConfigFile(file: string): Promise<Record<string, unknown>> {
   } catch (error) {
     throw new ConfigError([`${file} cannot be read: ${(error as Error).message}`], { cause: error });
   }
+  // Loaded only where there is a file: it has its part in how long a start takes.
+  const { parseDocument } = await import("yaml");
   const document = parseDocument(text, { uniqueKeys: true });
   if (document.errors.length > 0)
     throw new ConfigError(document.errors.map((error) => `${file}: ${error.message.split("\n")[0]}`));

@@ -14,7 +14,10 @@ export function createContext(
 ): CallContext {
   let child: Logger | undefined;
   return {
-    signal: call.signal,
+    // Made when it is looked at: most calls are over before anybody does.
+    get signal() {
+      return call.signal;
+    },
     requestId: call.metadata.requestId,
     get log() {
       child ??= log.child({ requestId: call.metadata.requestId });

@@ -1,7 +1,7 @@
 /** Options of a program: from flags, then environment, then a YAML file, then defaults. Unknown flags and keys are errors. */
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
-import { parse as parseYaml } from "yaml";
 import type { OptionSpec, OptionSpecs, OptionValues } from "./contract.ts";
 
 /** A sentence that says what to change; shown without a stack. */
@@ -71,6 +71,8 @@ function readFlags(specs: OptionSpecs, argv: readonly string[]): Record<string, 
 }
 
 function readFile(specs: OptionSpecs, path: string): Record<string, Value> {
+  // Most drivers are started without a file, and need not wait for 72 modules.
+  const { parse: parseYaml } = createRequire(import.meta.url)("yaml") as typeof import("yaml");
   let parsed: unknown;
   try {
     parsed = parseYaml(readFileSync(path, "utf8")) ?? {};

@@ -111,7 +111,8 @@ export class HeldLease implements Lease {
 
   /** May be called again when the caller failed later on: the lease is then kept already. */
   async start(signal?: AbortSignal): Promise<void> {
-    const either = AbortSignal.any([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
+    const closing = this.#closing.signal;
+    const either = signal === undefined ? closing : AbortSignal.any([closing, signal]);
     if (this.#running === undefined) {
       await this.#acquire(either);
       this.#running = this.#keep();

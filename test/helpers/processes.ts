@@ -147,6 +147,7 @@ export function launch(
  */
 export class Scope {
   readonly #closers: (() => Promise<unknown> | unknown)[] = [];
+  #closed = false;
 
   /** @returns what it was given */
   add<Closable extends Running>(running: Closable): Closable {
@@ -154,8 +155,11 @@ export class Scope {
     return running;
   }
 
+  /** What comes when the scope has been closed (a restart that was under way) is closed at once; nobody waits for it. */
   defer(close: () => Promise<unknown> | unknown): void {
     this.#closers.push(close);
+    // Its failure is the file's: an unhandled rejection.
+    if (this.#closed) void this.close();
   }
 
   readonly close = async (): Promise<void> => {
@@ -167,6 +171,7 @@ export class Scope {
         failures.push(error);
       }
     }
+    this.#closed = true;
     if (failures.length > 0) throw new AggregateError(failures, "cleaning up failed");
   };
 }

@@ -153,10 +153,11 @@ export class Simulation {
     const { world } = this;
     await settled();
     while (!done() && world.violation === undefined) {
-      if (!(await world.step())) {
+      if (!world.step()) {
         world.fail("nothing hangs", "nothing is left to happen, and not everything has ended");
         break;
       }
+      await settled();
       workload?.look?.();
       if (world.nowMs > deadlineMs) world.fail("nothing hangs", `${this.#open} tasks have not ended in time`);
       if (world.steps > MOST_STEPS) world.fail("nothing goes on for ever", `${world.steps} steps`);

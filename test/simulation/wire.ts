@@ -22,9 +22,14 @@ function copier(type: protobuf.Type): Copy {
   const known = copies.get(type);
   if (known !== undefined) return known;
   let fields: ((input: Fields, output: Fields) => void)[] | undefined;
+  let absent: Fields = {};
   const copy: Copy = (input) => {
-    fields ??= type.fieldsArray.map(fieldCopier);
-    const output: Fields = {};
+    if (fields === undefined) {
+      fields = type.fieldsArray.map(fieldCopier);
+      absent = absentFields(type);
+    }
+    // All at once: one by one, each would be another shape to find.
+    const output = { ...absent };
     for (const field of fields) field(input, output);
     return output;
   };
@@ -54,11 +59,18 @@ function fieldCopier(field: protobuf.Field): (input: Fields, output: Fields) => 
       output[group] = name;
     };
   }
-  const empty = emptyOf(field);
   return (input, output) => {
     const value = input[name];
-    output[name] = value === undefined || value === null ? empty : one(value);
+    if (value !== undefined && value !== null) output[name] = one(value);
   };
+}
+
+/** A message of which nothing is set, but for what `fieldCopier` makes anew each time. */
+function absentFields(type: protobuf.Type): Fields {
+  const single = type.fieldsArray.filter(({ partOf }) => partOf === null);
+  return Object.fromEntries(
+    single.map((field) => [field.name, field.map || field.repeated ? undefined : emptyOf(field)]),
+  );
 }
 
 function valueCopier(field: protobuf.Field): (value: unknown) => unknown {
