@@ -43,27 +43,46 @@ export async function mergedCatalog(
   context: RequestContext,
 ): Promise<Listing> {
   const view = options.view();
-  const failed: MemberError[] = [];
+  const failed = new Set<string>();
   const losers = childOf(context.signal);
   const slots = new Slots(AT_ONCE);
   const { signal } = losers;
   setMaxListeners(0, signal);
-  const ask = async (id: string): Promise<Listing> => {
+  const ask = async (id: string, asked: PageAsked): Promise<Listing> => {
     try {
-      if (id === view.self) return await ownedListing(options.local, view, page, { ...context, signal });
-      return await askedListing(options, id, page, slots, signal);
+      if (id === view.self) return await ownedListing(options.local, view, asked, { ...context, signal });
+      return await askedListing(options, id, asked, slots, signal);
     } catch (error) {
       if (isMemberError(error) && view.partial === "allow") {
-        failed.push(error);
+        failed.add(error.member);
         return { names: [], more: false };
       }
       losers.abort(error);
       throw isMemberError(error) ? asGateway(error) : error;
     }
   };
-  const pages = await Promise.all(holders(view).map(ask));
-  if (failed.length > 0) options.missing(failed.map(({ member }) => member).sort());
-  return mergeNames(pages, page.limit);
+  const all = holders(view);
+  const askAll = async (last: string, limit: number, each: number): Promise<Listing> =>
+    mergeNames(
+      await Promise.all(all.filter((id) => !failed.has(id)).map((id) => ask(id, { last, limit: each }))),
+      limit,
+    );
+  const { names, more } = await askAll(page.last, page.limit, shareOf(view, all.length, page.limit));
+  const left = page.limit - names.length;
+  // Where a page of one member ended too early, once more, and then for all that may be needed.
+  const rest = more && left > 0 ? await askAll(names.at(-1) ?? page.last, left, left) : undefined;
+  if (failed.size > 0) options.missing([...failed].sort());
+  return rest ? { names: [...names, ...rest.names], more: rest.more } : { names, more };
+}
+
+/**
+ * How many of a page's names each member is asked for. Where a hash spreads them, a page has as many of each as chance has it:
+ * three standard deviations above the mean are enough for 997 of 1000 pages, at half the cost for three members.
+ */
+function shareOf({ list: { isEven }, previous }: View, members: number, limit: number): number {
+  if (!isEven || previous !== undefined) return limit;
+  const mean = limit / members;
+  return Math.min(limit, Math.ceil(mean + 3 * Math.sqrt(mean * (1 - 1 / members))) + 1);
 }
 
 /** All who may list a name: while names move also those that were members. */

@@ -10,6 +10,8 @@ export type OwnerOf = (name: string) => string | undefined;
 export interface MemberList {
   readonly ids: readonly string[];
   readonly ownerOf: OwnerOf;
+  /** Whether each member owns about as many of any names as the others. */
+  readonly isEven: boolean;
   /** What two members must have in common to agree about every name: 16 hex digits. */
   readonly hash: string;
 }
@@ -30,6 +32,7 @@ export function memberList(ids: readonly string[], owner: OwnerConfig): MemberLi
       known.set(name, { owner: found });
       return found;
     },
+    isEven: owner.by === "rendezvous",
     hash: hashOf(sorted, owner),
   };
 }
