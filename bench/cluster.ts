@@ -154,6 +154,14 @@ async function routing(mode: OutriggerMode, folder: string, largeBytes: number, 
       bare: await withBareProxy(own.port, (port) => pullRate(port, path, largeBytes)),
     };
     const size = `${largeBytes / 2 ** 20} MiB`;
+    const blobs: Compared = {
+      what: `cores: ${mode.cores}, ${size} through the wrong member${mode.localFile ? "" : ", all bytes over gRPC"}`,
+      unit: "MiB/s",
+      decimals: 0,
+      ...pulled,
+      goal: "≥ 0.6",
+    };
+    if (!mode.localFile) return [blobs];
     return [
       ...rowsOf(
         `cores: ${mode.cores}, manifest GET through the wrong member`,
@@ -162,13 +170,7 @@ async function routing(mode: OutriggerMode, folder: string, largeBytes: number, 
         1.6,
         await withBareProxy(own.port, (port) => both(port, seconds, ask)),
       ),
-      {
-        what: `cores: ${mode.cores}, ${size} through the wrong member`,
-        unit: "MiB/s",
-        decimals: 0,
-        ...pulled,
-        goal: "≥ 0.6",
-      },
+      blobs,
     ];
   } finally {
     for (const member of members) await member.stop();
@@ -249,6 +251,7 @@ export async function benchCluster(args: readonly string[]): Promise<void> {
     options: { quick: { type: "boolean", default: false }, write: { type: "boolean", default: false } },
   });
   const seconds = options.quick ? 1 : 5;
+  const largeBytes = (options.quick ? 256 : 1024) * 2 ** 20;
   const counts = options.quick ? [1000, 3000] : [1000, 10_000, 100_000];
   const folder = mkdtempSync(join(tmpdir(), "outrigger-bench-"));
   try {
@@ -257,10 +260,11 @@ export async function benchCluster(args: readonly string[]): Promise<void> {
     for (const cores of ["many", "one"] as const) {
       const mode = { cores, localFile: true };
       rows.push(...(await catalog(mode, join(folder, `catalog-${cores}`), options.quick ? 1000 : 10_000, seconds)));
-      rows.push(
-        ...(await routing(mode, join(folder, `routing-${cores}`), (options.quick ? 256 : 1024) * 2 ** 20, seconds)),
-      );
+      rows.push(...(await routing(mode, join(folder, `routing-${cores}`), largeBytes, seconds)));
     }
+    rows.push(
+      ...(await routing({ cores: "many", localFile: false }, join(folder, "routing-grpc"), largeBytes, seconds)),
+    );
     const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
     const report = [
       `Measured ${new Date().toISOString().slice(0, 10)} on ${machine}; LOCAL_FILE. All members share the machine, so a request that goes through two of them has half the processor for each. A bare proxy is node:http in a process of its own that passes requests on to the owner and looks at nothing: what a hop costs at least.`,
