@@ -77,11 +77,11 @@ export const groups: readonly Group[] = [
   // Each vendor's driver against a real server: mostly they wait for kills and restarts.
   group("backends", { timeoutMs: 1_600_000, concurrency: 3 }),
   // The registry over pairs of stores, copies and moves between them.
-  group("pairs", { timeoutMs: 1_600_000 }),
+  group("pairs", { timeoutMs: 1_600_000, concurrency: 3 }),
   // The page in a real browser.
   group("page"),
   // The kit against drivers of this package, wrong ones, and what is no driver at all.
-  group("conformance", { timeoutMs: 1_600_000, needsTools: false }),
+  group("conformance", { timeoutMs: 1_600_000, needsTools: false, concurrency: 3 }),
   // Several registries that answer as one, as processes: killed, stopped, slow, lying.
   group("cluster", { timeoutMs: 600_000, needsTools: false }),
   // Guides followed word for word: they install what they name, and mostly wait for the kit.
