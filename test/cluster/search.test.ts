@@ -114,8 +114,6 @@ describe("a search over a cluster", () => {
   after(scope.close);
 
   it("every query gives the same, byte for byte, over one, two and three members, whoever is asked", async (t) => {
-    const smaller = new Scope();
-    t.after(smaller.close);
     const wanted = await answersAt(world, "a");
     for (const { query, status } of ANSWERS.filter(({ name }) => !name.startsWith("POST")))
       assert.ok(wanted.get(query)?.startsWith(String(status)), query);
@@ -129,6 +127,8 @@ describe("a search over a cluster", () => {
     };
     await check(world, ids);
     for (const members of [["a"], ["a", "b"]] as const) {
+      const smaller = new Scope();
+      t.after(smaller.close);
       const other = await start(smaller, members);
       await pushWorld(other.members.a.client, ann);
       await check(other, members);
