@@ -1,6 +1,4 @@
 /** What a registry reads from files besides its configuration; read again when they change. */
-import { readFile } from "node:fs/promises";
-import { createSecureContext } from "node:tls";
 import { type Clock, systemClock } from "../proto/clock.ts";
 import { createBasicAuthenticator, createOpenAuthenticator } from "./auth/basic.ts";
 import type { BcryptPool } from "./auth/bcrypt-pool.ts";
@@ -11,6 +9,7 @@ import type { TlsMaterial } from "./http/listener.ts";
 import { readAuthorities } from "./members/certificates.ts";
 import { closeUnused, openView } from "./members/view.ts";
 import { readSecretFile } from "./secret-file.ts";
+import { readKeyPair } from "./setting-files.ts";
 
 type Accounts = Awaited<ReturnType<typeof readHtpasswd>>;
 
@@ -45,22 +44,6 @@ export async function checkFiles(config: Config): Promise<void> {
 export async function loadTls(config: Config): Promise<TlsMaterial | undefined> {
   const pair = config.http.tls;
   if (!pair) return undefined;
-  const read = async (key: "cert" | "key"): Promise<Buffer> => {
-    try {
-      return await readFile(pair[key]);
-    } catch (error) {
-      throw new Error(`http.tls.${key} ${pair[key]} cannot be read: ${(error as Error).message}`, { cause: error });
-    }
-  };
-  const [cert, key] = await Promise.all([read("cert"), read("key")]);
-  try {
-    createSecureContext({ cert, key });
-  } catch (error) {
-    const why = (error as Error).message;
-    throw new Error(`http.tls: ${pair.cert} and ${pair.key} are no certificate and its key, in PEM: ${why}`, {
-      cause: error,
-    });
-  }
   const members = config.cluster?.peers.tls;
-  return { cert, key, ...(members ? { clientCa: await readAuthorities(members) } : {}) };
+  return { ...(await readKeyPair("http.tls", pair)), ...(members ? { clientCa: await readAuthorities(members) } : {}) };
 }

@@ -1,16 +1,11 @@
 /** `http.secretFile`: what signs upload states where the operator shares it between cores. */
-import { readFile } from "node:fs/promises";
+import { readSettingFile } from "./setting-files.ts";
 
 const MIN_BYTES = 16;
 
 /** @throws Error that names the file */
 export async function readSecretFile(file: string): Promise<Buffer> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(file);
-  } catch (error) {
-    throw new Error(`http.secretFile ${file} cannot be read: ${(error as Error).message}`, { cause: error });
-  }
+  const bytes = await readSettingFile("http.secretFile", file);
   // An editor's newline at the end is not part of the secret: two copies of the file must mean the same.
   const text = bytes.toString("latin1").replace(/[\r\n]+$/, "");
   if (text.length < MIN_BYTES)

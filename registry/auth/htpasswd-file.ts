@@ -1,17 +1,12 @@
 /** The htpasswd file: `name:$2y$…` a line, bcrypt only. */
-import { readFile } from "node:fs/promises";
+import { readSettingFile } from "../setting-files.ts";
 
 const BCRYPT = /^\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$/;
 
 /** Account name → bcrypt hash. @throws Error that names every line that cannot be used */
 export async function readHtpasswd(file: string): Promise<ReadonlyMap<string, string>> {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    throw new Error(`auth.htpasswd.file ${file} cannot be read: ${(error as Error).message}`, { cause: error });
-  }
-  return parseHtpasswd(text, file);
+  const bytes = await readSettingFile("auth.htpasswd.file", file);
+  return parseHtpasswd(bytes.toString("utf8"), file);
 }
 
 export function parseHtpasswd(text: string, file: string): ReadonlyMap<string, string> {

@@ -3,11 +3,11 @@
  * here is settled whose they are.
  */
 import { X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
-import { createSecureContext, type DetailedPeerCertificate, TLSSocket } from "node:tls";
+import { type DetailedPeerCertificate, TLSSocket } from "node:tls";
 import { alternativeNames } from "../../proto/certificates.ts";
 import type { PeerTlsConfig } from "../config/cluster.ts";
+import { readKeyPair, readSettingFile } from "../setting-files.ts";
 
 /**
  * Followed by the member's id, a URI among the subject alternative names (RFC 5280, 4.2.1.6). No host can have such a name:
@@ -93,8 +93,8 @@ export async function readCertificates(
   self: string,
   held: PeerCertificates | undefined,
 ): Promise<PeerCertificates> {
-  const [ca, cert, key] = await Promise.all([readAuthorities(files), read("cert", files), read("key", files)]);
-  const { subjectAltName } = ownCertificate(cert, key, files);
+  const [ca, { cert }] = await Promise.all([readAuthorities(files), readKeyPair("cluster.peers.tls", files)]);
+  const { subjectAltName } = new X509Certificate(cert);
   if (membersIn(subjectAltName).includes(self)) return held?.isOf(ca) ? held : new PeerCertificates(ca);
   throw new Error(
     `cluster.peers.tls.cert ${files.cert} is not member ${self}'s: its subject alternative names need URI:${MEMBER_NAME}${self}, and are ${subjectAltName ?? "none"}`,
@@ -103,7 +103,7 @@ export async function readCertificates(
 
 /** @returns PEM, at least one. @throws Error that names the setting */
 export async function readAuthorities(files: PeerTlsConfig): Promise<Buffer> {
-  const ca = await read("ca", files);
+  const ca = await readSettingFile("cluster.peers.tls.ca", files.ca);
   let why = "";
   try {
     if (certificatesIn(ca).length > 0) return ca;
@@ -111,30 +111,6 @@ export async function readAuthorities(files: PeerTlsConfig): Promise<Buffer> {
     why = `: ${(error as Error).message}`;
   }
   throw new Error(`cluster.peers.tls.ca ${files.ca} is no list of certificates in PEM${why}`);
-}
-
-async function read(key: keyof PeerTlsConfig, files: PeerTlsConfig): Promise<Buffer> {
-  try {
-    return await readFile(files[key]);
-  } catch (error) {
-    const why = (error as Error).message;
-    throw new Error(`cluster.peers.tls.${key} ${files[key]} cannot be read: ${why}`, { cause: error });
-  }
-}
-
-function ownCertificate(cert: Buffer, key: Buffer, files: PeerTlsConfig): X509Certificate {
-  try {
-    createSecureContext({ cert, key });
-    return new X509Certificate(cert);
-  } catch (error) {
-    const why = (error as Error).message;
-    throw new Error(
-      `cluster.peers.tls: ${files.cert} and ${files.key} are no certificate and its key, in PEM: ${why}`,
-      {
-        cause: error,
-      },
-    );
-  }
 }
 
 /** @throws Error for what is none */

@@ -1,10 +1,10 @@
 /** Where a member is reached: an address from the configuration, with its connections, its bounds and how it does. */
-import { readFile } from "node:fs/promises";
 import { Agent, type ClientRequest, request as httpRequest, type RequestOptions } from "node:http";
 import { request as httpsRequest, Agent as TlsAgent } from "node:https";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../proto/clock.ts";
 import type { MemberConfig } from "../config/cluster.ts";
+import { readSettingFile } from "../setting-files.ts";
 import { Breaker } from "./breaker.ts";
 import { MemberSlots } from "./slots.ts";
 
@@ -80,13 +80,7 @@ export interface TlsMaterial {
 async function readTls(id: string, { tls = {} }: MemberConfig): Promise<TlsMaterial> {
   const read = async (key: "ca" | "cert" | "key"): Promise<Partial<Record<typeof key, Buffer>>> => {
     const file = tls[key];
-    if (file === undefined) return {};
-    try {
-      return { [key]: await readFile(file) };
-    } catch (error) {
-      const why = (error as Error).message;
-      throw new Error(`cluster.members.${id}.tls.${key} ${file} cannot be read: ${why}`, { cause: error });
-    }
+    return file === undefined ? {} : { [key]: await readSettingFile(`cluster.members.${id}.tls.${key}`, file) };
   };
   const [ca, cert, key] = await Promise.all([read("ca"), read("cert"), read("key")]);
   return { ...ca, ...cert, ...key, ...(tls.serverName === undefined ? {} : { servername: tls.serverName }) };
