@@ -27,6 +27,7 @@ import type { Ledger } from "./repository/ledger.ts";
 import { openSearching } from "./searching.ts";
 import { readSecretFile } from "./secret-file.ts";
 import { redirectOf } from "./targets.ts";
+import { createTurns } from "./turns.ts";
 import { type Watch, watchFiles } from "./watch.ts";
 
 /** The rules over the stores, with their beginning and end. */
@@ -393,16 +394,6 @@ async function within(clock: Clock, ms: number, work: Promise<unknown>): Promise
     () => true,
   );
   return Promise.race([done, late]).finally(cancel);
-}
-
-/** One after the other: what is read by one is not used after the next. */
-function createTurns(): <Result>(run: () => Promise<Result>) => Promise<Result> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (run) => {
-    const mine = last.then(run);
-    last = mine.catch(() => {});
-    return mine;
-  };
 }
 
 function once(run: () => Promise<void>): () => Promise<void> {

@@ -5,6 +5,7 @@ import { systemClock } from "../../proto/clock.ts";
 import { hasReason, type Reason } from "../../proto/errors.ts";
 import { type Config, loadConfig } from "../../registry/config.ts";
 import { type RunningRegistry, startRegistry } from "../../registry/index.ts";
+import { createTurns } from "../../registry/turns.ts";
 import { watchFiles } from "../../registry/watch.ts";
 import { addConfigOptions, type ConfigOptions, configSources } from "../config-options.ts";
 import { describeError, Reported } from "../failure.ts";
@@ -84,17 +85,15 @@ function reloader(
   load: () => ReturnType<typeof loadConfig>,
   log: Logger,
 ): () => Promise<void> {
-  let last: Promise<void> = Promise.resolve();
-  return () => {
-    last = last.then(async () => {
+  const inTurn = createTurns();
+  return () =>
+    inTurn(async () => {
       try {
         await registry.reload(await load());
       } catch (error) {
         log.error({ err: error }, `the configuration was not reloaded: ${describeError(error, false)}`);
       }
     });
-    return last;
-  };
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
