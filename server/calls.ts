@@ -5,6 +5,16 @@ import { OutriggerError } from "../proto/errors.ts";
 import type { IncomingCall, RequestMetadata } from "../proto/transport.ts";
 import type { CallContext } from "./contract.ts";
 
+/** Its signal is made when it is looked at: most calls are over before anybody does, and it costs more than all else here. */
+export function incomingCall(metadata: RequestMetadata, controller: AbortController): IncomingCall {
+  return {
+    metadata,
+    get signal() {
+      return controller.signal;
+    },
+  };
+}
+
 /** The context of one call. `notAfterMs` is `undefined` for reads. */
 export function createContext(
   clock: Clock,
@@ -14,7 +24,6 @@ export function createContext(
 ): CallContext {
   let child: Logger | undefined;
   return {
-    // Made when it is looked at: most calls are over before anybody does.
     get signal() {
       return call.signal;
     },

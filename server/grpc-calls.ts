@@ -17,6 +17,7 @@ import type {
   StreamMethod,
   UnaryMethod,
 } from "../proto/transport.ts";
+import { incomingCall } from "./calls.ts";
 import { answerHeaders, readMetadata } from "./grpc-metadata.ts";
 import { messagesOf, senderTo } from "./grpc-streams.ts";
 import type { CallObserver, Instruments } from "./instruments.ts";
@@ -72,7 +73,7 @@ export function createCalls({ handlers, instruments, admit, active }: CallsOptio
     });
     try {
       admit(surface.getPeer());
-      await observer.within(() => work({ metadata, signal: abort.signal }, observer));
+      await observer.within(() => work(incomingCall(metadata, abort), observer));
       observer.end(Code.OK);
     } catch (fault) {
       const error = fault instanceof OutriggerError ? fault : new OutriggerError("INTERNAL", "fault", { cause: fault });

@@ -9,7 +9,6 @@ import type {
   AnswerMetadata,
   AppendStream,
   Handlers,
-  IncomingCall,
   IncomingStream,
   ReceivedRequests,
   RequestMetadata,
@@ -20,6 +19,7 @@ import type {
   UnaryMethod,
   UnaryMethods,
 } from "../../proto/transport.ts";
+import { incomingCall } from "../../server/calls.ts";
 import { Inbox } from "./inbox.ts";
 import type { Random } from "./random.ts";
 import { asAnswered, asReceived } from "./wire.ts";
@@ -308,16 +308,6 @@ class Channel implements Transport {
 }
 
 const NOTHING = Promise.resolve();
-
-/** Most calls never look at their signal, and making one costs more than all else about a call. */
-function incomingCall(metadata: RequestMetadata, controller: AbortController): IncomingCall {
-  return {
-    metadata,
-    get signal() {
-      return controller.signal;
-    },
-  };
-}
 
 /** Kept as long as the core lives, also for calls that are over: so it holds nothing else of the call. */
 function abortAtDeath(core: Life, server: Life, network: Network, controller: AbortController): void {
