@@ -29,6 +29,8 @@ export interface WholeAnswer {
 
 /** A member that sends no byte of its answer, or takes none of a body, for so long is given up. */
 export const IDLE_MS = 60_000;
+/** Of what the API answers whole: a manifest has 4 MiB, a page of 1000 referrers with their annotations may have more. */
+export const MAX_WHOLE_BYTES = 32 * 1024 * 1024;
 
 /** What no member may answer is refused. @throws MemberWrong, MemberDisagrees */
 export async function checkedAnswer(member: string, response: IncomingMessage, clock: Clock): Promise<OpenAnswer> {

@@ -4,7 +4,7 @@ import { contentLength, readBody } from "../http/body.ts";
 import { answerEarly } from "../http/early-answer.ts";
 import { answer, type Exchange } from "../http/exchange.ts";
 import { sendBlob } from "../http/send-blob.ts";
-import type { OpenAnswer } from "./answers.ts";
+import { MAX_WHOLE_BYTES, type OpenAnswer } from "./answers.ts";
 import type { MemberBody, MemberClient } from "./client.ts";
 import { MemberWrong } from "./errors.ts";
 import { answerHeaders, pathOf, requestHeaders } from "./paths.ts";
@@ -17,8 +17,6 @@ export interface Forwarding {
   readonly changeMs: number;
 }
 
-/** A manifest has 4 MiB, a page of 1000 referrers with their annotations may have more. */
-const MAX_WHOLE_BYTES = 32 * 1024 * 1024;
 /** A mount may have to bring the blob from another member first. */
 const MOUNT_MS = 600_000;
 

@@ -3,14 +3,12 @@ import type { BlobRead } from "../../client/contract.ts";
 import type { Clock } from "../../proto/clock.ts";
 import type { ManifestFound } from "../repository/contract.ts";
 import { untilAgreed } from "./agree.ts";
-import type { OpenAnswer, WholeAnswer } from "./answers.ts";
+import { MAX_WHOLE_BYTES, type OpenAnswer, type WholeAnswer } from "./answers.ts";
 import type { MemberClient } from "./client.ts";
 import { MemberWrong } from "./errors.ts";
 import { blobPath, manifestPath } from "./paths.ts";
 import type { Role } from "./peers.ts";
 import { assertManifest, verified } from "./verify.ts";
-
-const MAX_WHOLE_BYTES = 32 * 1024 * 1024;
 
 /** Its methods throw MemberDisagrees, MemberDown, MemberWrong; `undefined`: it has not. */
 export class Holder {
