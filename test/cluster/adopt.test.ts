@@ -133,17 +133,20 @@ describe("the owner, beside a member that has content", () => {
   after(scope.close);
 
   const key = () => Buffer.from(readFileSync(world.keyFile, "latin1").trim());
+  /** Once a has asked the other member so, on its own account. */
+  const askedForItself = (what: string) =>
+    until(
+      () => has.askedForItself.includes(what),
+      WAIT_MS,
+      () => `a does not ask ${what} for itself`,
+    );
   const get = (digest: string, kind = "blobs") => a.client.request("GET", `/v2/${NAME}/${kind}/${digest}`);
 
   it("a second request meanwhile is answered and begins nothing; the owner answers once it has it", async () => {
     const digest = has.blob("asked for twice");
-    const open = has.hold(`GET ${digest}`);
+    const open = has.gates.hold(`GET ${digest}`);
     assert.equal((await get(digest)).status, 200);
-    await until(
-      () => has.askedForItself.includes(`GET ${digest}`),
-      WAIT_MS,
-      () => "a does not adopt it",
-    );
+    await askedForItself(`GET ${digest}`);
     for (let round = 0; round < 3; round += 1) assert.equal((await get(digest)).status, 200);
     open();
     await says(a, /a blob was adopted/, digest);
@@ -186,13 +189,9 @@ describe("the owner, beside a member that has content", () => {
 
   it("nothing is adopted where the setting is taken away, with what is under way", async () => {
     const digest = has.image(["under way"]);
-    const open = has.hold(`GET ${digestOf("under way")}`);
+    const open = has.gates.hold(`GET ${digestOf("under way")}`);
     assert.equal((await get(digest, "manifests")).status, 200);
-    await until(
-      () => has.askedForItself.includes(`GET ${digestOf("under way")}`),
-      WAIT_MS,
-      () => "a does not adopt it",
-    );
+    await askedForItself(`GET ${digestOf("under way")}`);
     await a.reload(settings({ digests: "all" }));
     open();
     await says(a, /does not have it adopted any more/, digest);
@@ -223,23 +222,15 @@ describe("the owner, beside a member that has content", () => {
     await ask(hashOf(now, then), moving);
     await a.reload(settings());
     await ask(now.hash, still);
-    await until(
-      () => has.askedForItself.includes(`HEAD ${still}`),
-      WAIT_MS,
-      () => "a does not look for it",
-    );
+    await askedForItself(`HEAD ${still}`);
     assert.equal(has.roles.get(`HEAD ${moving}`)?.has("digest") ?? false, false);
   });
 
   it("another list of members ends what is under way: whoever owns the repository then need not wait for it", async () => {
     const digest = has.blob("c's by then");
-    has.hold(`GET ${digest}`);
+    has.gates.hold(`GET ${digest}`);
     assert.equal((await get(digest)).status, 200);
-    await until(
-      () => has.askedForItself.includes(`GET ${digest}`),
-      WAIT_MS,
-      () => "a does not adopt it",
-    );
+    await askedForItself(`GET ${digest}`);
     const previous = { members: world.listOf("a", "c"), owner: allOf("a") };
     await a.reload({ members: world.listOf("a", "c"), owner: allOf("c"), previous });
     const [now, then] = [listOf("c"), listOf("a")];
@@ -260,13 +251,9 @@ describe("the owner, beside a member that has content", () => {
 
   it("the registry stops with one under way", async () => {
     const digest = has.blob("never comes");
-    has.hold(`GET ${digest}`);
+    has.gates.hold(`GET ${digest}`);
     assert.equal((await get(digest)).status, 200);
-    await until(
-      () => has.askedForItself.includes(`GET ${digest}`),
-      WAIT_MS,
-      () => "a does not adopt it",
-    );
+    await askedForItself(`GET ${digest}`);
     assert.equal((await a.process.stop()).code, 0);
     assert.deepEqual(
       a.process.lines.filter((line) => line.includes(digest)),

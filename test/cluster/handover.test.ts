@@ -9,6 +9,7 @@ import { signUpload } from "../../registry/http/upload-state.ts";
 import { memberList } from "../../registry/members/owners.ts";
 import { type Role, signRequest } from "../../registry/members/peers.ts";
 import { hashOf } from "../../registry/members/view.ts";
+import { Gates } from "../helpers/gates.ts";
 import { bytesContent, type Content, descriptorOf, type Manifest, manifestOf, mediaTypes } from "../helpers/oci.ts";
 import { until } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
@@ -36,8 +37,8 @@ class Held {
   readonly tags = new Map<string, Manifest>();
   readonly manifests = new Map<string, Manifest>();
   readonly blobs = new Map<string, Content>();
-  /** Absent: it answers. Paths of whose requests it waits. */
-  readonly gates = new Map<string, Promise<void>>();
+  /** By the last part of a request's path, or its kind. */
+  readonly gates = new Gates();
   readonly asked: string[] = [];
   /** What its index tells of a tag, of a digest. */
   readonly told = new Map<string, object>();
@@ -56,24 +57,12 @@ class Held {
     for (const blob of pushed.blobs) this.blobs.set(blob.digest, blob);
   }
 
-  /** @returns lets those go on that wait for it */
-  hold(what: string): () => void {
-    let open = () => {};
-    this.gates.set(
-      what,
-      new Promise((resolve) => {
-        open = resolve;
-      }),
-    );
-    return open;
-  }
-
   readonly answer: RequestListener = async (request, response) => {
     const url = new URL(request.url ?? "", "http://c");
     const what = url.pathname.split("/").at(-1) ?? "";
     const kind = url.searchParams.get("kind") ?? what;
     this.asked.push(`${request.method} ${kind}`);
-    await this.gates.get(kind);
+    await this.gates.passed(kind);
     const json = (status: number, value: unknown) => say("c", status, value)(request, response);
     const bytes = (body: Buffer, type: string, digest: string) => {
       const headers = { "Content-Type": type, "Docker-Content-Digest": digest, "Content-Length": body.length };
@@ -165,7 +154,7 @@ describe("the new owner", () => {
   it("answers from the previous one until all is here, and then alone", async () => {
     const pushed = imageOf("read through");
     held.add("v1", pushed);
-    const open = held.hold("layers");
+    const open = held.gates.hold("layers");
     await change();
     assert.equal((await a.client.getManifest(held.name, "v1")).digest, pushed.manifest.digest);
     assert.deepEqual(await a.client.tags(held.name), ["v1"]);
@@ -188,7 +177,7 @@ describe("the new owner", () => {
   it("keeps a tag that was pushed to it: what comes is older", async () => {
     held.add("v1", imageOf("old"));
     held.add("v2", imageOf("other"));
-    const open = held.hold("tags");
+    const open = held.gates.hold("tags");
     await change();
     const newer = imageOf("new");
     for (const blob of newer.blobs) await a.client.pushBlob(held.name, blob);
@@ -204,7 +193,7 @@ describe("the new owner", () => {
     const [kept, gone] = [imageOf("kept"), imageOf("gone")];
     held.add("kept", kept);
     held.add("gone", gone);
-    const open = held.hold("tags");
+    const open = held.gates.hold("tags");
     await change();
     let isDeleted = false;
     const deleting = a.client.expect(202, "DELETE", `/v2/${held.name}/manifests/${gone.manifest.digest}`).then(() => {
@@ -229,7 +218,7 @@ describe("the new owner", () => {
     const [first, second] = [imageOf("one"), imageOf("two")];
     held.add("v1", first);
     for (const blob of second.blobs) held.blobs.set(blob.digest, blob);
-    const open = held.hold("layers");
+    const open = held.gates.hold("layers");
     await change();
     await a.client.putManifest(held.name, "v2", second.manifest);
     const nowhere = imageOf("three");
@@ -246,7 +235,7 @@ describe("the new owner", () => {
 
   it("lets an upload that began there end there, and has its blob then", async () => {
     held.add("v1", imageOf("beside it"));
-    const open = held.hold("layers");
+    const open = held.gates.hold("layers");
     await change();
     const { late, reply } = await endUpload();
     assert.equal(reply.status, 201, reply.body.toString());
@@ -260,7 +249,7 @@ describe("the new owner", () => {
   it("does not acknowledge an upload whose blob is nowhere", async () => {
     held.add("v1", imageOf("beside it, too"));
     held.keepsUploads = false;
-    const open = held.hold("layers");
+    const open = held.gates.hold("layers");
     await change();
     const { late, reply } = await endUpload();
     assert.equal(reply.status, 503, reply.body.toString());
@@ -273,7 +262,7 @@ describe("the new owner", () => {
   it("takes what an upload has brought there since the copy before it is given up", async () => {
     held.add("v1", imageOf("copied"));
     const late = bytesContent(Buffer.from("between the copy and the end"));
-    const open = held.hold("manifests");
+    const open = held.gates.hold("manifests");
     await change();
     await until(
       () => held.asked.includes("POST manifests"),
@@ -342,7 +331,7 @@ describe("the new owner", () => {
 
   it("goes to no other list before all is here", async () => {
     held.add("v1", imageOf("on its way"));
-    const open = held.hold("tags");
+    const open = held.gates.hold("tags");
     await change();
     const back = { members: world.listOf("c"), previous: { members: world.listOf("a") } };
     for (const next of [back, changed("other"), { members: world.listOf("a", "c") }])

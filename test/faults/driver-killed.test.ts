@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { after, describe, it, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { deferred } from "../helpers/gates.ts";
 import { type Load, paced, startLoad } from "../helpers/load.ts";
 import { type Content, image, seededContent } from "../helpers/oci.ts";
 import { type DriverProcess, startDriver, startPair } from "../helpers/outrigger.ts";
@@ -154,12 +155,4 @@ async function pushWithCommit(
   const started = performance.now();
   const [struckMs] = await Promise.all([atCommit(), push]);
   return { tookMs: (answeredMs ?? 0) - started, answeredFirst: (answeredMs ?? 0) < struckMs };
-}
-
-function deferred(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = () => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }

@@ -13,6 +13,7 @@ import type {
   Transport,
   TransportCall,
 } from "../../proto/transport.ts";
+import { deferred } from "./gates.ts";
 
 export interface InProcessOptions {
   /** Whether the bytes of chunks go through encoding too; without it they are handed over as they are. Default true. */
@@ -199,12 +200,4 @@ function signalOf({ signal, deadlineMs }: TransportCall): AbortSignal {
 
 function gone(): OutriggerError {
   return new OutriggerError("STREAM_BROKEN", "the stream was cancelled", { side: "transport" });
-}
-
-function deferred<Value>(): { promise: Promise<Value>; resolve: (value: Value) => void } {
-  let resolve: (value: Value) => void = () => {};
-  const promise = new Promise<Value>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
 }

@@ -196,7 +196,7 @@ test("a digest is adopted once at a time: a second request changes nothing, an i
   const { b, state, adoptions, settled, hasManifest } = await world(t);
   const digest = b.image(["one"]);
   const layer = digestOf("one");
-  const open = b.hold(`GET ${layer}`);
+  const open = b.gates.hold(`GET ${layer}`);
   adoptions.adopt({ kind: "blob", name: NAME, digest: layer }, "b");
   await until(
     () => b.count(`GET ${layer}`) === 1,
@@ -220,7 +220,7 @@ test("a digest is adopted once at a time: a second request changes nothing, an i
 test("so many come at once, so many wait; the others are left for another time", async (t) => {
   const { b, state, adoptions, settled, hasBlob } = await world(t);
   const digests = Array.from({ length: 70 }, (_, index) => b.blob(`blob ${index}`));
-  const gates = digests.map((digest) => b.hold(`GET ${digest}`));
+  const gates = digests.map((digest) => b.gates.hold(`GET ${digest}`));
   for (const digest of digests) adoptions.adopt({ kind: "blob", name: NAME, digest }, "b");
   assert.equal(state.underWay, 64);
   await until(
@@ -240,7 +240,7 @@ test("not wanted any more: a manifest that is under way does not come", async (t
   const { b, backend, state, logged, adoptions, settled } = await world(t);
   const digest = b.image(["one"]);
   const layer = digestOf("one");
-  const open = b.hold(`GET ${layer}`);
+  const open = b.gates.hold(`GET ${layer}`);
   adoptions.adopt({ kind: "manifest", name: NAME, digest }, "b");
   await until(
     () => b.count(`GET ${layer}`) === 1,
@@ -258,7 +258,7 @@ test("not wanted any more: a manifest that is under way does not come", async (t
 test("stopped: resolves once nothing is under way, and nothing begins any more", async (t) => {
   const { b, backend, state, logged, adoptions, settled } = await world(t);
   const layer = b.blob("one".repeat(200_000));
-  b.hold(`GET ${layer}`);
+  b.gates.hold(`GET ${layer}`);
   adoptions.adopt({ kind: "blob", name: NAME, digest: layer }, "b");
   await until(
     () => b.count(`GET ${layer}`) === 1,

@@ -1,6 +1,7 @@
 /** A member of the cluster that is none, with content: what it is asked, and what it keeps waiting. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { mediaTypes } from "../../../registry/repository/manifest.ts";
+import { Gates } from "../../helpers/gates.ts";
 import { digestOf, imageOf } from "../repository/world.ts";
 import { say } from "./fake-member.ts";
 
@@ -16,7 +17,7 @@ export class Has {
   /** As what it was asked. */
   readonly roles = new Map<string, Set<unknown>>();
   /** Those that wait for it, of `askedForItself` alone. */
-  readonly gates = new Map<string, Promise<void>>();
+  readonly gates = new Gates();
   /** Its storage cannot be reached. */
   isLost = false;
 
@@ -39,17 +40,6 @@ export class Has {
     return this.manifest(imageOf({ layers }));
   }
 
-  hold(what: string): () => void {
-    let open = () => {};
-    this.gates.set(
-      what,
-      new Promise((resolve) => {
-        open = resolve;
-      }),
-    );
-    return open;
-  }
-
   count(what: string): number {
     return this.asked.filter((one) => one === what).length;
   }
@@ -61,7 +51,7 @@ export class Has {
     this.roles.set(what, (this.roles.get(what) ?? new Set()).add(request.headers["outrigger-role"]));
     if (request.headers["x-request-id"] === undefined) {
       this.askedForItself.push(what);
-      await this.gates.get(what);
+      await this.gates.passed(what);
     }
     const found = this.content.get(digest);
     if (this.isLost || found === undefined || found.kind !== kind)

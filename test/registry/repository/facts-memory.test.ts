@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { MetaItem, MetaOperation, Page } from "../../../client/contract.ts";
 import { FactsMemory } from "../../../registry/repository/facts-memory.ts";
 import * as keys from "../../../registry/repository/keys.ts";
+import { deferred } from "../../helpers/gates.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 const key = keys.tagKey("app", "v1");
@@ -10,14 +11,6 @@ const prefix = keys.tagsPrefix("app");
 const item = (value: string): MetaItem => ({ key, value: Buffer.from(value), etag: value });
 const put = (value: string): MetaOperation => ({ kind: "put", key, value: Buffer.from(value) });
 const pageOf = (...items: MetaItem[]): Page<MetaItem> => ({ items, more: false });
-
-function withResolvers<Result>(): { promise: Promise<Result>; resolve: (result: Result) => void } {
-  let resolve: (result: Result) => void = () => {};
-  const promise = new Promise<Result>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
-}
 
 function memory(): { facts: FactsMemory; clock: VirtualClock; value: () => string | undefined } {
   const clock = new VirtualClock();
@@ -39,9 +32,9 @@ test("what the store says is kept, also that there is nothing; a Write replaces 
 
 test("an answer that may be older than a Write is not kept", async () => {
   const { facts, value } = memory();
-  const answer = withResolvers<(MetaItem | undefined)[]>();
+  const answer = deferred<(MetaItem | undefined)[]>();
   const asking = facts.fillItems([key], () => answer.promise);
-  const page = withResolvers<Page<MetaItem>>();
+  const page = deferred<Page<MetaItem>>();
   const listing = facts.fillPage({ prefix }, () => page.promise);
   facts.beginWrite([put("new")])("written", ["e1"]);
   answer.resolve([item("old")]);
@@ -85,7 +78,7 @@ test("after a Write of unknown outcome nothing is kept until it can no longer ta
 
 test("cleared: answers and Writes that began before leave nothing", async () => {
   const { facts } = memory();
-  const answer = withResolvers<(MetaItem | undefined)[]>();
+  const answer = deferred<(MetaItem | undefined)[]>();
   const asking = facts.fillItems([key], () => answer.promise);
   const end = facts.beginWrite([{ ...put("new"), key: keys.tagKey("app", "v2") }]);
   facts.clear();
