@@ -29,6 +29,16 @@ describe("the redis driver with --wait-replicas", { skip: missing("redis-server"
         () => "the replica does not come",
       );
     await online();
+    // What a sync brought is on the replica's disk only once that has written its file anew.
+    const held = ["master_link_status:up", "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"];
+    await until(
+      async () => {
+        const info = await replica.cli("INFO");
+        return held.every((line) => info.includes(line));
+      },
+      20_000,
+      () => "the replica does not write its file",
+    );
     await init(primary.url);
     return { primary, replica, online };
   }
