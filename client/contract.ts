@@ -172,7 +172,8 @@ export interface MetaStore {
    * All or none. Where the answer to a conditional Write is lost, it is found out (own values are read back) before this
    * settles; an unconditional put is never repeated.
    * @returns etags, one for each operation
-   * @throws CONDITION_FAILED (metadata index), CONFLICT after retries, TOO_LATE
+   * @throws CONDITION_FAILED (metadata index), CONFLICT after retries, TOO_LATE. The fault that lost the answer, with
+   * metadata `outcome: unsettled`: it has had no effect so far, and somebody else's change forbids to send it once more
    */
   write(operations: readonly MetaOperation[], options?: CallOptions): Promise<string[]>;
 }

@@ -189,7 +189,7 @@ export class DriverMetaStore implements MetaStore {
         if (found.state === "done") return found.etags;
         // Sealed since: what has not taken effect no longer can.
         if (hasReason(failure, "READ_ONLY")) throw failure;
-        if (found.state === "unsure") throw lost;
+        if (found.state === "unsure") throw unsettled(lost as OutriggerError);
         if (found.state === "lost") {
           throw new OutriggerError(
             "CONDITION_FAILED",
@@ -272,6 +272,15 @@ export class DriverMetaStore implements MetaStore {
 export { isRepeatable };
 
 /** A read back is a new call: it must not fail because the Write's own time is over. */
+/** See MetaStore.write. */
+function unsettled(lost: OutriggerError): OutriggerError {
+  return new OutriggerError(lost.reason, `a Write's answer was lost, and it may still take effect: ${lost.message}`, {
+    metadata: { ...lost.metadata, outcome: "unsettled" },
+    side: lost.side,
+    cause: lost,
+  });
+}
+
 function withoutNotAfter(options: CallOptions | undefined): CallOptions | undefined {
   if (options?.notAfterMs === undefined) return options;
   const { notAfterMs: _, ...rest } = options;

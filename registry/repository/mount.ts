@@ -6,7 +6,7 @@ import { assertDigestText, type Core } from "./core.ts";
 import { blobKey, layerLink, parseRefsKey, refsPrefix } from "./keys.ts";
 import { linkLayer, patiently, readLayer, untilNotDeleting } from "./link-layer.ts";
 import { assertName, isName } from "./names.ts";
-import { untilNotRaced } from "./races.ts";
+import { untilAdded } from "./races.ts";
 
 /** Repositories asked for at once when the client names none. */
 const CANDIDATES = 50;
@@ -24,7 +24,7 @@ export async function mountBlob(
   const from = source.from ?? (await anyHolder(core, digest, source.mayRead, context));
   // A name that cannot exist holds nothing: the client uploads.
   if (from === undefined || !isName(from) || !source.mayRead(from)) return undefined;
-  return untilNotRaced(core, context.signal, async () => {
+  return untilAdded(core, context.signal, async () => {
     const items = await untilNotDeleting(core, digest, context, () =>
       patiently(core, context, () =>
         readLayer(core, name, digest, from === name ? [] : [layerLink(from, digest)], context),

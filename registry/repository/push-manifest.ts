@@ -42,7 +42,7 @@ import {
 import { patiently, present, untilNotDeleting } from "./link-layer.ts";
 import { checkManifest, type Manifest } from "./manifest.ts";
 import { assertName, assertTag } from "./names.ts";
-import { untilNotRaced } from "./races.ts";
+import { untilAdded } from "./races.ts";
 import { encodeReferrer } from "./referrers.ts";
 
 /** In one Write; more tags are as many Writes more, each whole. */
@@ -131,7 +131,7 @@ async function putWithTags(core: Core, push: Pushed, tags: readonly string[], co
   /** Where, and under which marker, the bytes were stored; `undefined`: not yet stored. */
   let storedUnder: string | undefined;
   let record: ImageRecord | undefined;
-  await untilNotRaced(core, context.signal, async () => {
+  await untilAdded(core, context.signal, async () => {
     const items = await untilNotDeleting(core, push.digest, context, () =>
       patiently(core, context, () => look(core, push, tags, context)),
     );

@@ -1,7 +1,7 @@
 /** Lost races: what a Write was decided by has changed, so everything is read and decided again, a bounded time. */
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../../proto/clock.ts";
-import { hasReason } from "../../proto/errors.ts";
+import { hasReason, OutriggerError } from "../../proto/errors.ts";
 import { RegistryError } from "../errors.ts";
 
 const ATTEMPTS = 24;
@@ -23,11 +23,42 @@ export async function untilNotRaced<Result>(
   signal: AbortSignal | undefined,
   attempt: () => Promise<Result>,
 ): Promise<Result> {
+  return repeated(racing, signal, attempt, isRace);
+}
+
+/**
+ * For what may be added twice: also where nobody knows whether a Write takes effect, since others added to the repository
+ * at that moment. To read and decide again is to say the same once more.
+ * @throws UNAVAILABLE when every attempt was lost
+ */
+export async function untilAdded<Result>(
+  racing: Racing,
+  signal: AbortSignal | undefined,
+  attempt: () => Promise<Result>,
+): Promise<Result> {
+  return repeated(racing, signal, attempt, (error) => isRace(error) || isUnsettled(error));
+}
+
+function isRace(error: unknown): error is OutriggerError {
+  return hasReason(error, "CONDITION_FAILED", "CONFLICT");
+}
+
+/** See MetaStore.write. */
+function isUnsettled(error: unknown): error is OutriggerError {
+  return error instanceof OutriggerError && error.metadata["outcome"] === "unsettled";
+}
+
+async function repeated<Result>(
+  racing: Racing,
+  signal: AbortSignal | undefined,
+  attempt: () => Promise<Result>,
+  isPassing: (error: unknown) => error is OutriggerError,
+): Promise<Result> {
   for (let lost = 0; ; ) {
     try {
       return await attempt();
     } catch (error) {
-      if (!hasReason(error, "CONDITION_FAILED", "CONFLICT")) throw error;
+      if (!isPassing(error)) throw error;
       lost += 1;
       if (lost === ATTEMPTS) {
         throw new RegistryError("UNAVAILABLE", "too many changes to this repository at once; try again", {

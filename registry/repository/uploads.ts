@@ -12,7 +12,7 @@ import { assertDigestText, type Core } from "./core.ts";
 import { blobKey, cancelledKey } from "./keys.ts";
 import { linkLayer, patiently, readLayer, untilNotDeleting } from "./link-layer.ts";
 import { assertName } from "./names.ts";
-import { untilNotRaced } from "./races.ts";
+import { untilAdded, untilNotRaced } from "./races.ts";
 
 /** How long an upload may take; its marker of cancellation outlives it. */
 export const SESSION_TTL_MS = 24 * 60 * 60 * 1000;
@@ -60,7 +60,7 @@ export async function finishUpload(
   assertOffset(session, body);
   const cancelled = cancelledKey(session.id);
   let committed: Committed | undefined;
-  await untilNotRaced(core, context.signal, async () => {
+  await untilAdded(core, context.signal, async () => {
     // Bytes in a store that is no longer the registry's would be linked to nothing.
     if (!core.stores.endsHere(session.storeId)) throw unknown(session);
     const items = await untilNotDeleting(core, digest, context, () =>
