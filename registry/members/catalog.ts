@@ -61,7 +61,8 @@ export async function mergedCatalog(
       throw isMemberError(error) ? asGateway(error) : error;
     }
   };
-  const all = holders(view);
+  // The others first: they are at work while this one asks its own store.
+  const all = [...holders(view).filter((id) => id !== view.self), view.self];
   const askAll = async (last: string, limit: number, each: number): Promise<Listing> =>
     mergeNames(
       await Promise.all(all.filter((id) => !failed.has(id)).map((id) => ask(id, { last, limit: each }))),

@@ -103,6 +103,9 @@ function check({ route, request }: Exchange, { member, headers }: OpenAnswer, by
   else if (route.kind === "tags") assertTagsOf(member, route.name, bytes);
 }
 
+/** Why no more of a body is read; made once: without it each forwarded request would make an error with a stack. */
+const ANSWERED = new Error("the member has answered");
+
 /** The digest that the answer must be about; "" where it may be any. */
 function askedFor({ route, query, request }: Exchange): string {
   if (route.kind === "blob" || (route.kind === "manifest" && isDigest(route.reference))) return route.reference;
@@ -122,7 +125,7 @@ function bodyOf(exchange: Exchange): MemberBody | undefined {
   return {
     bytes: counted(readBody(source, sizeBytes), traffic),
     ...(sizeBytes === undefined ? {} : { sizeBytes }),
-    stop: () => stopped.abort(),
+    stop: () => stopped.abort(ANSWERED),
   };
 }
 
