@@ -90,7 +90,7 @@ describe("what a registry with its blobs in Azure asks of the account", {
       "Put Block": 5,
       "Put Block List": 1,
       "Copy Blob From URL": 1,
-      "Put Blob of the state": 4,
+      "Put Blob of the state": 5,
       "Get Blob Properties": 1,
       "Delete Blob": 1,
       "Delete Blob of the state": 1,
