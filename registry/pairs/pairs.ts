@@ -40,6 +40,12 @@ export interface PrefixedHealth extends StoreHealth {
   readonly prefix: string;
 }
 
+/** The store answers, and what the registry keeps in it is still being looked at. */
+const BEGINNING = {
+  ready: false,
+  problem: "the registry is still beginning to serve what lies below the prefix",
+  reason: "DRIVER_STARTING",
+} as const;
 const RETRY_START_MS = 2_000;
 const RETRY_REFUSED_MS = 10_000;
 
@@ -136,8 +142,16 @@ export class Pairs {
     return this.#routes.main.stores.health();
   }
 
+  /** A prefix's stores are ready once its repositories are served. */
   health(): PrefixedHealth[] {
-    return this.#routes.all.flatMap(({ prefix, stores }) => stores.health().map((store) => ({ ...store, prefix })));
+    const { main, all } = this.#routes;
+    return all.flatMap((pair) => {
+      const { prefix, stores, isServing } = pair;
+      const known = stores.health().map((store) => ({ ...store, prefix }));
+      return isServing || pair === main
+        ? known
+        : known.map((store) => (store.ready ? { ...store, ...BEGINNING } : store));
+    });
   }
 
   /**

@@ -8,6 +8,7 @@ import { type Config, checkConfig } from "../../../registry/config.ts";
 import { moveRecordKey } from "../../../registry/moving/record.ts";
 import type { Ledger } from "../../../registry/repository/ledger.ts";
 import { startWith } from "../../../registry/running.ts";
+import { deferred } from "../../helpers/gates.ts";
 import { type FakeStores, fakeStores } from "../fake-stores.ts";
 import { fakeRepositories } from "../http/fake-repositories.ts";
 import { testClock } from "../repository/world.ts";
@@ -35,7 +36,11 @@ function config({ main, team, sealedWaitSeconds = 60, teamMove }: Names): Config
   });
 }
 
-async function started(t: TestContext, teamRecords: ReadonlyMap<string, string> = new Map()) {
+async function started(
+  t: TestContext,
+  teamRecords: ReadonlyMap<string, string> = new Map(),
+  teamBegins: Promise<void> = Promise.resolve(),
+) {
   const all: FakeStores[] = [];
   const waits: (() => number)[] = [];
   const parts = {
@@ -48,11 +53,11 @@ async function started(t: TestContext, teamRecords: ReadonlyMap<string, string> 
     },
     createRepositories({ sealedWaitMs = () => -1 }: { readonly sealedWaitMs?: () => number }) {
       waits.push(sealedWaitMs);
-      const start = async () => undefined;
+      const begins = waits.length > 1 ? teamBegins : undefined;
       return {
         ...fakeRepositories(),
-        start,
-        close: start,
+        start: async () => begins,
+        close: async () => undefined,
         becameWritable() {},
         locationSecret: () => Buffer.alloc(32, 7),
         // No search is asked.
@@ -120,6 +125,24 @@ test("how long writes wait for a sealed meta store is changed by a reload", asyn
     waits.map((wait) => wait()),
     [120_000, 120_000],
   );
+});
+
+test("/readyz calls a prefix's stores ready once its repositories are served", async (t) => {
+  const begins = deferred();
+  const { registry, main, team } = await started(t, new Map(), begins.promise);
+  const store = { kind: "blob", address: "unix:///x.sock", ready: true } as const;
+  main.state = [store];
+  team.state = [store];
+  const seen = async () => {
+    const answer = await fetch(`${registry.address}/readyz`);
+    const { stores } = (await answer.json()) as { stores: { prefix?: string; ready: boolean }[] };
+    return [answer.status, ...stores.map(({ prefix = "", ready }) => `${prefix} ${ready}`)];
+  };
+  assert.deepEqual(await seen(), [200, " true", "team false"]);
+  begins.resolve();
+  for (let looks = 0; looks < 100 && String(await seen()).includes("false"); looks++)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(await seen(), [200, " true", "team true"]);
 });
 
 test("/readyz says of each pair how far the move of its blobs is", async (t) => {
