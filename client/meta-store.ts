@@ -271,7 +271,6 @@ export class DriverMetaStore implements MetaStore {
 
 export { isRepeatable };
 
-/** A read back is a new call: it must not fail because the Write's own time is over. */
 /** See MetaStore.write. */
 function unsettled(lost: OutriggerError): OutriggerError {
   return new OutriggerError(lost.reason, `a Write's answer was lost, and it may still take effect: ${lost.message}`, {
@@ -281,6 +280,7 @@ function unsettled(lost: OutriggerError): OutriggerError {
   });
 }
 
+/** A read back is a new call: it must not fail because the Write's own time is over. */
 function withoutNotAfter(options: CallOptions | undefined): CallOptions | undefined {
   if (options?.notAfterMs === undefined) return options;
   const { notAfterMs: _, ...rest } = options;

@@ -61,8 +61,7 @@ export async function mergedCatalog(
       throw isMemberError(error) ? asGateway(error) : error;
     }
   };
-  // The others first: they are at work while this one asks its own store.
-  const all = [...holders(view).filter((id) => id !== view.self), view.self];
+  const all = holders(view);
   const askAll = async (last: string, limit: number, each: number): Promise<Listing> =>
     mergeNames(
       await Promise.all(all.filter((id) => !failed.has(id)).map((id) => ask(id, { last, limit: each }))),
@@ -86,9 +85,11 @@ function shareOf({ list: { isEven }, previous }: View, members: number, limit: n
   return Math.min(limit, Math.ceil(mean + 3 * Math.sqrt(mean * (1 - 1 / members))) + 1);
 }
 
-/** All who may list a name: while names move also those that were members. */
-function holders({ list, previous }: View): string[] {
-  return [...new Set([...list.ids, ...(previous?.ids ?? [])])];
+/** All who may list a name, while names move also those that were members; this one last: the others are at work by then. */
+function holders({ self, list, previous }: View): string[] {
+  const others = new Set([...list.ids, ...(previous?.ids ?? [])]);
+  others.delete(self);
+  return [...others, self];
 }
 
 /** In order, each once, at most `limit`. */

@@ -19,6 +19,8 @@ export interface Forwarding {
 
 /** A mount may have to bring the blob from another member first. */
 const MOUNT_MS = 600_000;
+/** Why no more of a body is read. Made once: an error with a stack for each request would be a hundredth of its cost. */
+const ANSWERED = new Error("the member has answered");
 
 /** @throws MemberDown, MemberWrong, MemberDisagrees; then nothing of the client's body was read yet, or it is lost */
 export async function openForward(
@@ -102,9 +104,6 @@ function check({ route, request }: Exchange, { member, headers }: OpenAnswer, by
   if (route.kind === "manifest") assertManifest(member, route.reference, named?.toString(), bytes);
   else if (route.kind === "tags") assertTagsOf(member, route.name, bytes);
 }
-
-/** Why no more of a body is read; made once: without it each forwarded request would make an error with a stack. */
-const ANSWERED = new Error("the member has answered");
 
 /** The digest that the answer must be about; "" where it may be any. */
 function askedFor({ route, query, request }: Exchange): string {

@@ -44,7 +44,6 @@ export interface PrefixedHealth extends StoreHealth {
 const BEGINNING = {
   ready: false,
   problem: "the registry is still beginning to serve what lies below the prefix",
-  reason: "DRIVER_STARTING",
 } as const;
 const RETRY_START_MS = 2_000;
 const RETRY_REFUSED_MS = 10_000;
@@ -146,11 +145,9 @@ export class Pairs {
   health(): PrefixedHealth[] {
     const { main, all } = this.#routes;
     return all.flatMap((pair) => {
-      const { prefix, stores, isServing } = pair;
-      const known = stores.health().map((store) => ({ ...store, prefix }));
-      return isServing || pair === main
-        ? known
-        : known.map((store) => (store.ready ? { ...store, ...BEGINNING } : store));
+      const isBeginning = pair !== main && !pair.isServing;
+      const { prefix, stores } = pair;
+      return stores.health().map((store) => ({ ...store, ...(isBeginning && store.ready ? BEGINNING : {}), prefix }));
     });
   }
 

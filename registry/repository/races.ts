@@ -23,42 +23,11 @@ export async function untilNotRaced<Result>(
   signal: AbortSignal | undefined,
   attempt: () => Promise<Result>,
 ): Promise<Result> {
-  return repeated(racing, signal, attempt, isRace);
-}
-
-/**
- * For what may be added twice: also where nobody knows whether a Write takes effect, since others added to the repository
- * at that moment. To read and decide again is to say the same once more.
- * @throws UNAVAILABLE when every attempt was lost
- */
-export async function untilAdded<Result>(
-  racing: Racing,
-  signal: AbortSignal | undefined,
-  attempt: () => Promise<Result>,
-): Promise<Result> {
-  return repeated(racing, signal, attempt, (error) => isRace(error) || isUnsettled(error));
-}
-
-function isRace(error: unknown): error is OutriggerError {
-  return hasReason(error, "CONDITION_FAILED", "CONFLICT");
-}
-
-/** See MetaStore.write. */
-function isUnsettled(error: unknown): error is OutriggerError {
-  return error instanceof OutriggerError && error.metadata["outcome"] === "unsettled";
-}
-
-async function repeated<Result>(
-  racing: Racing,
-  signal: AbortSignal | undefined,
-  attempt: () => Promise<Result>,
-  isPassing: (error: unknown) => error is OutriggerError,
-): Promise<Result> {
   for (let lost = 0; ; ) {
     try {
       return await attempt();
     } catch (error) {
-      if (!isPassing(error)) throw error;
+      if (!hasReason(error, "CONDITION_FAILED", "CONFLICT")) throw error;
       lost += 1;
       if (lost === ATTEMPTS) {
         throw new RegistryError("UNAVAILABLE", "too many changes to this repository at once; try again", {
@@ -73,4 +42,24 @@ async function repeated<Result>(
       signal?.throwIfAborted();
     }
   }
+}
+
+/**
+ * For what may be added twice: also where nobody knows whether a Write takes effect, since others added to the repository
+ * at that moment (MetaStore.write). To read and decide again is to say the same once more.
+ * @throws UNAVAILABLE when every attempt was lost
+ */
+export async function untilAdded<Result>(
+  racing: Racing,
+  signal: AbortSignal | undefined,
+  attempt: () => Promise<Result>,
+): Promise<Result> {
+  return untilNotRaced(racing, signal, async () => {
+    try {
+      return await attempt();
+    } catch (error) {
+      const isUnsettled = error instanceof OutriggerError && error.metadata["outcome"] === "unsettled";
+      throw isUnsettled ? new OutriggerError("CONFLICT", error.message, { side: error.side, cause: error }) : error;
+    }
+  });
 }

@@ -9,6 +9,7 @@ import { moveRecordKey } from "../../../registry/moving/record.ts";
 import type { Ledger } from "../../../registry/repository/ledger.ts";
 import { startWith } from "../../../registry/running.ts";
 import { deferred } from "../../helpers/gates.ts";
+import { until } from "../../helpers/outrigger.ts";
 import { type FakeStores, fakeStores } from "../fake-stores.ts";
 import { fakeRepositories } from "../http/fake-repositories.ts";
 import { testClock } from "../repository/world.ts";
@@ -140,8 +141,11 @@ test("/readyz calls a prefix's stores ready once its repositories are served", a
   };
   assert.deepEqual(await seen(), [200, " true", "team false"]);
   begins.resolve();
-  for (let looks = 0; looks < 100 && String(await seen()).includes("false"); looks++)
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  await until(
+    async () => String(await seen()) === "200, true,team true",
+    10_000,
+    () => "the prefix is not served",
+  );
   assert.deepEqual(await seen(), [200, " true", "team true"]);
 });
 
