@@ -42,9 +42,7 @@ export function checkConfig(tree: unknown, file?: string): Config {
   const where = file === undefined ? "" : `${file}: `;
   if (!parsed.success)
     throw new ConfigError(parsed.error.issues.flatMap((issue) => explain(issue, tree)).map((line) => where + line));
-  const wrong = [whyUnlocked(parsed.data), whyNotMoving(parsed.data), whyNotShown(parsed.data)].filter(
-    (why) => why !== undefined,
-  );
+  const wrong = [whyUnlocked(parsed.data), whyNotShown(parsed.data)].filter((why) => why !== undefined);
   if (wrong.length > 0) throw new ConfigError(wrong.map((why) => where + why));
   return parsed.data;
 }
@@ -159,12 +157,6 @@ function whyUnlocked(config: Config): string | undefined {
   if (config.auth.htpasswd !== undefined || isLoopback(host)) return undefined;
   if (config.auth.anonymous === "pull" || config.auth.anonymous === "push") return undefined;
   return `http.listen is ${config.http.listen}, which others can reach: set auth.htpasswd.file, or say auth.anonymous: pull (or push) to let everybody in`;
-}
-
-/** Another core of the same member could still change what this one has handed over. */
-function whyNotMoving({ cluster, cores }: Config): string | undefined {
-  if (cluster?.previous === undefined || cores === "one") return undefined;
-  return "cluster.previous is there, and cores is many: repositories move only between members that are one registry each, so set cores: one";
 }
 
 /** A proxy that ends TLS before this registry keeps the members' certificates to itself. */

@@ -24,6 +24,7 @@ import { Pairs } from "./pairs/pairs.ts";
 import { normalPrefix } from "./pairs/routes.ts";
 import type { Repositories } from "./repository/contract.ts";
 import type { Ledger } from "./repository/ledger.ts";
+import type { MemberListOfCores } from "./repository/member-list.ts";
 import { openSearching } from "./searching.ts";
 import { readSecretFile } from "./secret-file.ts";
 import { redirectOf } from "./targets.ts";
@@ -42,6 +43,8 @@ export interface StartableRepositories extends Repositories {
   searchAnew(): void;
   /** For what searches keep and ask of the meta store. */
   readonly ledger: Ledger;
+  /** Which list of a cluster's members this core and those beside it go by. */
+  readonly list: MemberListOfCores;
 }
 
 /** What a registry is made of; tests put in their own. */
@@ -139,6 +142,7 @@ export async function startWith(
     ownsChanged: () => pairs.searchAnew(),
     readOnly: () => config.readOnly,
     own: () => own(),
+    lists: pairs.lists,
   });
   cluster.use(await cluster.prepare(config.cluster));
   let serving: Backend["serving"];
@@ -147,6 +151,7 @@ export async function startWith(
     health: () => pairs.health(),
     mustBeReady: () => pairs.mainHealth(),
     serving: () => serving !== undefined,
+    outdated: () => pairs.lists.outdated,
   });
   const own = ownOverview({ state: () => readiness.state(), version: coreVersion });
   const { enabled, listen: metricsListen } = config.http.metrics;
@@ -249,10 +254,6 @@ export async function startWith(
 
     async function reload(next: Config): Promise<ReloadReport> {
       // Everything that can be wrong is looked at before anything is changed.
-      if (next.cluster?.previous && config.cores !== "one")
-        throw new Error(
-          "cluster.previous needs cores: one, and this registry was started with cores: many: restart it",
-        );
       if (next.cluster?.peers.tls && tls?.clientCa === undefined)
         throw new Error(
           "cluster.peers.tls needs a registry that asks for certificates from its start on, and this one was started without: restart it (members that have cluster.peers.keyFile too can be restarted one by one)",

@@ -10,6 +10,7 @@ import {
   condemnedPrefix,
   handoversPrefix,
   locationSecretKey,
+  memberListKey,
   preferencesPrefix,
   repositoriesPrefix,
   searchPrefix,
@@ -32,13 +33,14 @@ export const otherRanges: readonly Range[] = [
 ];
 
 /**
- * What belongs to the bytes rather than to the store: uploads under way and what the collector is about to take. Copied
- * only to a meta store of the same blob store, which is to take the source's place.
+ * What belongs to the bytes rather than to the store: uploads under way, what the collector is about to take, and which list
+ * of members the cores go by. Copied only to a meta store of the same blob store, which is to take the source's place.
  */
 export const sessionRanges: readonly Range[] = [
   { prefix: cancelledPrefix },
   { prefix: condemnedPrefix },
   { prefix: locationSecretKey },
+  { prefix: memberListKey },
 ];
 
 /** Of those: what the source no longer has must not stay. A secret more does no harm. */
@@ -52,6 +54,7 @@ const known: ReadonlySet<string> = new Set([
     "outrigger/copy/",
     "outrigger/index/",
     "outrigger/lease/",
+    "outrigger/members/",
     "outrigger/move/",
     "outrigger/pair",
     "outrigger/secrets/",

@@ -44,7 +44,7 @@ const members = membersOf(member);
 const membersBefore = membersOf(
   member.extend({
     url: member.shape.url.describe(
-      "`cluster.members` as it was, while repositories move after a change of it or of `cluster.owner`: the same on every member, until `outrigger cluster status` says that nothing is left to move (docs/guides/cluster.md). Needs `cores: one`.",
+      "`cluster.members` as it was, while repositories move after a change of it or of `cluster.owner`: the same on every member, until `outrigger cluster status` says that nothing is left to move (docs/guides/cluster.md).",
     ),
   }),
 );
@@ -136,7 +136,7 @@ export const clusterSchema = z
       })
       .optional()
       .describe(
-        "While names move after a change of `members` or `owner`, which needs `cores: one`: what they were before, the same on every member, until `outrigger cluster status` says that nothing is left to move (docs/guides/cluster.md).",
+        "While names move after a change of `members` or `owner`: what they were before, the same on every member, until `outrigger cluster status` says that nothing is left to move (docs/guides/cluster.md).",
       ),
   })
   .superRefine(checkCluster);

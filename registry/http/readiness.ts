@@ -29,6 +29,8 @@ export function createReadiness(options: {
   readonly mustBeReady?: () => readonly StoreHealth[];
   /** Whether the stores were ever reached and the registry serves. */
   readonly serving: () => boolean;
+  /** Why the registry neither writes nor answers, though its stores are there. Default: it does. */
+  readonly outdated?: () => string | undefined;
 }): Readiness {
   let misses = 0;
   let refused: string | undefined;
@@ -43,6 +45,8 @@ export function createReadiness(options: {
       const stores = options.health();
       if (refused !== undefined) return { ready: false, problem: refused, stores };
       if (!options.serving()) return { ready: false, problem: "the stores were not reached yet", stores };
+      const outdated = options.outdated?.();
+      if (outdated !== undefined) return { ready: false, problem: outdated, stores };
       // Back is back: only going away needs three looks.
       if (misses >= MISSES && needed().every((store) => store.ready)) misses = 0;
       return misses >= MISSES ? { ready: false, problem: "a store is not usable", stores } : { ready: true, stores };

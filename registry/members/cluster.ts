@@ -8,7 +8,9 @@ import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { Asking, Routing } from "../http/routing.ts";
 import type { OwnOverview, RegistryOverview } from "../page/contract.ts";
+import type { ListOfCores } from "../pairs/lists.ts";
 import type { Repositories } from "../repository/contract.ts";
+import { ALONE, type DeclaredList, noCluster } from "../repository/member-list.ts";
 import { isName } from "../repository/names.ts";
 import type { SearchService } from "../search/service.ts";
 import { untilAgreed } from "./agree.ts";
@@ -16,10 +18,19 @@ import type { OpenAnswer } from "./answers.ts";
 import { mergedCatalog, ownedListing } from "./catalog.ts";
 import { MemberClient, type ObserveMember } from "./client.ts";
 import { failureOf, fromAnybody, hasHere, isByDigest, saysAbsent } from "./digests.ts";
-import { isMemberError, type MemberError, nobodys, noMemberAnyMore, onlyMembers, otherList } from "./errors.ts";
+import {
+  isMemberError,
+  MemberDisagrees,
+  type MemberError,
+  nobodys,
+  noMemberAnyMore,
+  onlyMembers,
+  otherList,
+} from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { answerOverview, clusterOverview } from "./overview.ts";
 import { type Here, Own, OwnRepositories, withRepositories } from "./own.ts";
+import type { MemberList } from "./owners.ts";
 import { claimsToBePeer, MEMBER, type Peer, readPeer } from "./peers.ts";
 import { searchOfAll } from "./search.ts";
 import { answerAboutSelf, answerStatus } from "./status.ts";
@@ -39,6 +50,8 @@ export interface ClusterOptions {
   readonly readOnly: () => boolean;
   /** What this member tells of itself. */
   readonly own: () => OwnOverview;
+  /** Which list the cores beside this one go by. */
+  readonly lists: ListOfCores;
 }
 
 interface MemberAsking extends Asking {
@@ -56,16 +69,23 @@ export class Cluster implements Routing {
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { clock, log, observe, readOnly } = options;
+    const { clock, log, observe, readOnly, lists } = options;
     const view = () => this.view;
     this.client = new MemberClient(view, clock, observe);
     const forwarding = () => this.#forwarding();
-    this.#own = new OwnRepositories({ clock, log, client: this.client, view, forwarding, readOnly });
+    this.#own = new OwnRepositories({
+      ...{ clock, log, client: this.client, view, forwarding, readOnly, lists },
+      owns: (name) => this.owns(name),
+    });
     this.#alone = {
       peerOf: () => undefined,
-      // A reload may have come while the client logged in.
-      serve: (exchange, _, here) =>
-        this.#view ? this.serve(exchange, undefined, here) : this.#own.count(exchange, here),
+      serve: async (exchange, _, here) => {
+        // A reload may have come while the client logged in.
+        if (this.#view) return this.serve(exchange, undefined, here);
+        // Others of its cores may be a member by now.
+        if (lists.isShared) await lists.assertCurrent();
+        return this.#own.count(exchange, here);
+      },
     };
   }
 
@@ -95,6 +115,7 @@ export class Cluster implements Routing {
     const before = this.#view;
     const next = config && (await openView(config, this.#options.clock, before));
     if (before) await assertMayChange(before, next, () => this.#own.unmoved(before));
+    if (!isSameList(before, next)) await this.#options.lists.assertMayDeclare(declared(next));
     return next;
   }
 
@@ -104,6 +125,7 @@ export class Cluster implements Routing {
     this.#view = view;
     if (before) closeUnused(before, view);
     if (isSameList(before, view)) return;
+    this.#options.lists.declare(declared(view));
     this.#options.ownsChanged();
     this.#own.next(view);
   }
@@ -115,7 +137,10 @@ export class Cluster implements Routing {
 
   /** Resolves once nothing of it is under way. */
   async close(): Promise<void> {
-    this.use(undefined);
+    const view = this.#view;
+    this.#view = undefined;
+    if (view) closeUnused(view, undefined);
+    this.#own.next(undefined);
     await this.#own.stopped();
   }
 
@@ -156,13 +181,21 @@ export class Cluster implements Routing {
   }
 
   async serve(exchange: Exchange, asking: MemberAsking | undefined, here: Here): Promise<void> {
-    if (asking) return this.#servePeer(exchange, asking.peer, here);
+    if (asking) {
+      const { peer } = asking;
+      return this.#servePeer(exchange, peer, here).catch((error: unknown) => {
+        // Its own clients are told to try again; a member does so by itself.
+        const isBehind = error instanceof MemberDisagrees && error.member === this.#view?.self;
+        throw isBehind ? otherList(this.view.hash, peer.listHash) : error;
+      });
+    }
     const { route } = exchange;
     switch (route.kind) {
       case "catalog":
         return here(this.#withCatalog(exchange));
       case "search":
       case "preferences":
+        if (this.#own.isShared) await this.#own.assertCurrent();
         return this.#own.count(this.#withSearch(exchange), here);
       case "members":
         if (route.reference !== "" || exchange.request.method === "POST") throw onlyMembers();
@@ -207,7 +240,9 @@ export class Cluster implements Routing {
       const { list, self } = this.view;
       const owner = list.ownerOf(route.name);
       if (owner === undefined) throw nobodys(route.name, list.ids);
-      return owner === self ? this.#own.begin(exchange) : openForward(this.#forwarding(), exchange, owner, "owner");
+      if (owner !== self) return openForward(this.#forwarding(), exchange, owner, "owner");
+      if (this.#own.isShared) await this.#own.assertCurrent(route.name);
+      return this.#own.begin(exchange);
     });
   }
 
@@ -236,14 +271,17 @@ export class Cluster implements Routing {
       case "catalog":
         return here(
           withRepositories(apart, {
-            listRepositories: (page, context) => ownedListing(shared.repositories, view, page, context),
+            listRepositories: (page, context) =>
+              ownedListing(this.#own.listing(shared.repositories), view, page, context),
           }),
         );
       case "search":
+        if (this.#own.isShared) await this.#own.assertCurrent();
         return here({ ...apart, byPeer: true });
       case "preferences":
         if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self)
           throw otherList(view.hash, peer.listHash);
+        if (this.#own.isShared) await this.#own.assertCurrent();
         return this.#own.count(apart, here);
       case "members":
         throw onlyMembers();
@@ -254,6 +292,7 @@ export class Cluster implements Routing {
     if (peer.role === "digest" && isByDigest(exchange)) return here(apart);
     if (peer.role !== "owner" || view.list.ownerOf(route.name) !== view.self) throw otherList(view.hash, peer.listHash);
     try {
+      if (this.#own.isShared) await this.#own.assertCurrent(route.name);
       await this.#own.serve(apart, this.#own.begin(exchange), here);
     } catch (error) {
       // One hop: whoever asks looks further for its client, this member for itself.
@@ -270,13 +309,22 @@ export class Cluster implements Routing {
     const { client } = this;
     const view = () => this.view;
     const { clock } = this.#options;
-    const all = { view, client, clock, local: shared.repositories, account: account.name, missing };
+    const all = { view, client, clock, local: this.#own.listing(shared.repositories), account: account.name, missing };
     return withRepositories(exchange, { listRepositories: (page, context) => mergedCatalog(all, page, context) });
   }
 
   #withSearch(exchange: Exchange): Exchange {
     return withSearch(exchange, (local) => this.searchOf(local, exchange.account));
   }
+}
+
+/** What the cores of this member have in common that agree. */
+function declared(view: View | undefined): DeclaredList {
+  if (view === undefined) return noCluster;
+  const { list, previous, self } = view;
+  const hashOf = ({ ids, hash }: MemberList) => (ids.length === 1 && ids[0] === self ? ALONE : hash);
+  const before = previous?.ids.includes(self) ? hashOf(previous) : undefined;
+  return { hash: hashOf(list), previous: before, isMember: true };
 }
 
 function isSameList(one: View | undefined, other: View | undefined): boolean {

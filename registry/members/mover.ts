@@ -3,6 +3,7 @@
  * a repository is copied, marked as taken, deleted where it was, and marked as done; any step may be repeated. Until then
  * what is missing here is asked of the previous owner (moved.ts), which changes nothing of it any more.
  */
+import { createHmac, randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../../proto/clock.ts";
@@ -29,6 +30,8 @@ export interface MoverOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly local: Repositories;
+  /** Whether other cores of this member may take over too. */
+  readonly isShared: boolean;
 }
 
 export class Mover {
@@ -73,7 +76,7 @@ export class Mover {
   async isDone(name: string, from: PreviousOwner, context: RequestContext): Promise<boolean> {
     if (this.#done.has(name)) return true;
     await this.#forget(context);
-    if ((await this.#handover.state(name, this.#id, context)) === "done") {
+    if ((await this.#handover.state(name, this.#id, context)).state === "done") {
       this.#done.add(name);
       return true;
     }
@@ -173,8 +176,10 @@ export class Mover {
     };
     try {
       await this.#settle(from);
-      for await (const name of heldBy({ view, client, clock }, from.member, signal)) {
-        if (this.ownerBefore(name) !== from) continue;
+      const names: string[] = [];
+      for await (const name of heldBy({ view, client, clock }, from.member, signal))
+        if (this.ownerBefore(name) === from) names.push(name);
+      for (const name of this.#inOrder(names)) {
         const free = await slots.take(signal);
         const moving = this.move(name, from).catch((error: unknown) => failed(error, name));
         all.push(moving.finally(free));
@@ -186,20 +191,33 @@ export class Mover {
     return isWell;
   }
 
+  /** Cores that take over at the same time seldom take the same: each has an order of its own. */
+  #inOrder(names: readonly string[]): string[] {
+    if (!this.#options.isShared) return [...names];
+    const key = randomBytes(16);
+    const place = (name: string) => createHmac("sha256", key).update(name).digest("hex");
+    return names
+      .map((name) => ({ name, at: place(name) }))
+      .sort((a, b) => (a.at < b.at ? -1 : 1))
+      .map(({ name }) => name);
+  }
+
   async #move(name: string, from: PreviousOwner): Promise<void> {
     const { log } = this.#options;
     const context = this.#context();
     const handover = this.#handover;
     await this.#forget(context);
     await this.#settle(from);
-    const state = await handover.state(name, this.#id, context);
+    const { state, unchanged } = await handover.state(name, this.#id, context);
+    // Another core of this member may take it over too: once it has, what was deleted since must not come back.
+    const copying = { ...context, alsoCheck: () => unchanged };
     // Also of what is done: an upload that began there may have ended there since.
-    const layers = await this.#copyLayers(name, from, context);
+    const layers = await this.#copyLayers(name, from, copying);
     if (state === undefined) {
-      await this.#copyManifests(name, from, context);
-      await this.#copyTags(name, from, context);
+      await this.#copyManifests(name, from, copying);
+      await this.#copyTags(name, from, copying);
       for await (const some of from.preferences(name, context.signal))
-        await handover.addPreferences(name, some, context);
+        await handover.addPreferences(name, some, copying);
       await handover.mark(name, this.#id, "taken", context);
     }
     if (state !== "done") await from.purgeManifests(name, context.signal);

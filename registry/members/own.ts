@@ -4,14 +4,16 @@ import type { Clock } from "../../proto/clock.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { readUpload } from "../http/upload-state.ts";
+import type { ListOfCores } from "../pairs/lists.ts";
 import type { Repositories } from "../repository/contract.ts";
+import { ListOutdated } from "../repository/member-list.ts";
 import { isName } from "../repository/names.ts";
 import { Adoptions } from "./adoptions.ts";
 import { untilAgreed } from "./agree.ts";
 import { Changes } from "./changes.ts";
 import type { MemberClient } from "./client.ts";
-import { askedFor, isByDigest } from "./digests.ts";
-import { onlyMembers, otherList } from "./errors.ts";
+import { askedFor, isByDigest, saysAbsent } from "./digests.ts";
+import { MemberDisagrees, onlyMembers, otherList } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { answerNewOwner } from "./give-up.ts";
 import { mountFrom } from "./mounts.ts";
@@ -43,6 +45,10 @@ export interface OwnOptions {
   readonly forwarding: () => Forwarding;
   /** Nothing may be changed. */
   readonly readOnly: () => boolean;
+  /** Which list the cores beside this one go by. */
+  readonly lists: ListOfCores;
+  /** Whether a repository of that name is this registry's own, as of now. */
+  readonly owns: (name: string) => boolean;
 }
 
 export class OwnRepositories {
@@ -86,9 +92,10 @@ export class OwnRepositories {
 
   #startAnew(view: View | undefined): void {
     const { clock, log, client } = this.#options;
+    const { isShared } = this;
     this.#stopping = Promise.all([this.#stopping, this.#mover?.stop(), this.#adoptions?.stop()]);
     const local = this.#local;
-    this.#mover = view && local?.handover && new Mover({ view, client, clock, log, local });
+    this.#mover = view && local?.handover && new Mover({ view, client, clock, log, local, isShared });
     this.#mover?.start();
     const mayAdopt = (name: string) => this.#mayAdopt(name);
     const begin = () => this.#changes.begin();
@@ -114,17 +121,60 @@ export class OwnRepositories {
   }
 
   /** In the moment in which this member is found to be the owner. */
-  begin({ route, request }: Exchange): Own {
-    const isChange = request.method === "PUT" || request.method === "DELETE";
-    // The end of an upload changes the repository too, and may take hours: the mover looks for what comes late.
-    return new Own(isChange && route.kind !== "upload" ? this.#changes.begin() : () => {});
+  begin(exchange: Exchange): Own {
+    return new Own(isChange(exchange) ? this.#changes.begin() : () => {});
+  }
+
+  /** Whether there may be other cores. */
+  get isShared(): boolean {
+    return this.#options.lists.isShared;
+  }
+
+  /**
+   * Resolves when the list by which this core knows what it owns was that of all cores, as of a moment ago.
+   * @param name absent: of any repository
+   * @throws MemberDisagrees: another core has a newer one
+   */
+  async assertCurrent(name?: string): Promise<void> {
+    const { lists, view } = this.#options;
+    try {
+      await lists.assertCurrent(name);
+    } catch (error) {
+      throw error instanceof ListOutdated ? new MemberDisagrees(view().self, error.why) : error;
+    }
+    if (name !== undefined && !this.#options.owns(name)) throw new MemberDisagrees(view().self, "it was exchanged");
+  }
+
+  /** What this core lists is whole: nothing of it had gone elsewhere before it was read. */
+  listing(local: Repositories): Repositories {
+    return {
+      ...local,
+      listRepositories: async (page, context) => {
+        const listing = await local.listRepositories(page, context);
+        if (this.isShared) await this.assertCurrent();
+        return listing;
+      },
+    };
+  }
+
+  /** Where other cores may have given the repository to another member meanwhile, nothing is written to it any more. */
+  #withOwnership(exchange: Exchange): Exchange {
+    const { owns } = this.#options;
+    if (!this.isShared || !isChange(exchange)) return exchange;
+    const { route, query } = exchange;
+    const name = route.kind === "preferences" ? (query.get("repo") ?? "") : route.name;
+    const alsoCheck = () => {
+      if (!owns(name)) throw new ListOutdated("the repository is another member's by now");
+      return undefined;
+    };
+    return { ...exchange, context: { ...exchange.context, alsoCheck } };
   }
 
   /** Answers with no other members: what changes something is known to be under way. */
   async count(exchange: Exchange, here: Here): Promise<void> {
     const own = this.begin(exchange);
     try {
-      await here(exchange);
+      await here(this.#withOwnership(exchange));
     } finally {
       own.end();
     }
@@ -135,7 +185,8 @@ export class OwnRepositories {
     return this.#mover?.ownerBefore(name) !== undefined;
   }
 
-  async serve(exchange: Exchange, own: Own, here: Here): Promise<void> {
+  async serve(asked: Exchange, own: Own, here: Here): Promise<void> {
+    const exchange = this.#withOwnership(asked);
     try {
       const mover = this.#mover;
       const from = mover?.ownerBefore(exchange.route.name);
@@ -145,6 +196,10 @@ export class OwnRepositories {
       const { repositories: local } = exchange.shared;
       const repositories = (isDone ? takenRepositories : movedRepositories)(local, mover, from);
       await here(this.#withMounts(withRepositories(exchange, repositories)));
+    } catch (error) {
+      // It may have gone to another member while it was looked for.
+      if (this.isShared && saysAbsent(error)) await this.assertCurrent(exchange.route.name);
+      throw error;
     } finally {
       own.end();
     }
@@ -155,7 +210,7 @@ export class OwnRepositories {
     const { route, request } = exchange;
     const view = this.#options.view();
     // What began here under the list before may still change a repository that is another member's by now.
-    if (!this.#changes.areSettled) throw otherList(view.hash, peer.listHash);
+    if (!this.#changes.areSettled || !this.#options.lists.isSettled) throw otherList(view.hash, peer.listHash);
     if (route.kind === "members") return answerNewOwner(exchange, view, peer);
     if (view.list.ownerOf(route.name) !== peer.id) throw otherList(view.hash, peer.listHash);
     if (request.method !== "GET" && request.method !== "HEAD" && route.kind !== "upload") throw onlyMembers();
@@ -196,6 +251,11 @@ export class OwnRepositories {
       },
     });
   }
+}
+
+/** The end of an upload changes the repository too, and may take hours: the mover looks for what comes late. */
+function isChange({ route, request }: Exchange): boolean {
+  return (request.method === "PUT" || request.method === "DELETE") && route.kind !== "upload";
 }
 
 export function withRepositories(exchange: Exchange, changed: Partial<Repositories>): Exchange {

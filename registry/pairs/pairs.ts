@@ -11,6 +11,7 @@ import type { Ledger } from "../repository/ledger.ts";
 import type { RegistryParts, StartableRepositories } from "../running.ts";
 import { type Configured, changeOf, connectOptions, moveOf, type PairSection, sectionsOf } from "../targets.ts";
 import { Gate } from "./gate.ts";
+import { type ListOfCores, listInPairs } from "./lists.ts";
 import { routedRepositories } from "./repositories.ts";
 import { Routes } from "./routes.ts";
 
@@ -51,6 +52,7 @@ const RETRY_REFUSED_MS = 10_000;
 export class Pairs {
   /** Of all pairs together. */
   readonly repositories: Repositories;
+  readonly lists: ListOfCores;
   readonly #routes: Routes<Pair>;
   readonly #options: PairsOptions;
   readonly #ids = new Map<string, Pair>();
@@ -63,6 +65,7 @@ export class Pairs {
     const [main, ...others] = sectionsOf(config).map((section) => this.#open(parts, config, section));
     if (main === undefined) throw new Error("a registry has a main pair of stores");
     this.#routes = new Routes(main, others);
+    this.lists = listInPairs(() => this.#routes, config.cores === "many");
     this.repositories = others.length === 0 ? main.repositories : routedRepositories(this.#routes);
   }
 

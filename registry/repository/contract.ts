@@ -2,13 +2,14 @@
  * The registry's rules, apart from HTTP: what a repository holds and what may be put into or taken out of it.
  * `registry/http` turns requests into these calls and their errors (registry/errors.ts) into OCI answers.
  */
-import type { BlobRead, CallOptions } from "../../client/contract.ts";
+import type { BlobRead } from "../../client/contract.ts";
 import type { Algorithm } from "../../proto/keys.ts";
 import type { SearchSource } from "../search/contract.ts";
 import type { Handover } from "./handover.ts";
+import type { WriteOptions } from "./ledger.ts";
 
 /** One request's circumstances. */
-export interface RequestContext extends CallOptions {
+export interface RequestContext extends WriteOptions {
   readonly requestId: string;
   readonly signal: AbortSignal;
   /** Who asks; absent: nobody who logged in, or the registry itself. */

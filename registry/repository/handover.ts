@@ -2,7 +2,7 @@
  * What a repository needs to go over to another member of a cluster (registry/members/): all that it holds, listed; its
  * manifests put without moving a tag; and marks that tell how far the handover is.
  */
-import type { MetaItem } from "../../client/contract.ts";
+import type { MetaItem, MetaOperation } from "../../client/contract.ts";
 import { limits } from "../../proto/limits.ts";
 import { decodePulls, decodeRecord, decodeTagRecord, type PullsRecord, pushedOf } from "../search/record.ts";
 import type { ManifestFound, RequestContext } from "./contract.ts";
@@ -62,6 +62,14 @@ export type HandoverPush = ManifestPush & Required<Pick<ManifestPush, "handedOve
 /** `taken`: all is here. `done`: and nothing is left where it was. */
 export type HandoverState = "taken" | "done";
 
+/** How far the handover of a repository is. */
+export interface HandoverMark {
+  /** `undefined`: something may still lie where it was alone. */
+  readonly state: HandoverState | undefined;
+  /** Goes with what is written by it: another core may be further meanwhile. */
+  readonly unchanged: MetaOperation;
+}
+
 export interface Handover {
   /** From facts, in the order of their keys, which `after` is one of; "": from the beginning. */
   contents(name: string, kind: ContentKind, after: string, context: RequestContext): Promise<ContentPage>;
@@ -74,7 +82,8 @@ export interface Handover {
   addPreferences(name: string, items: readonly UsersPreference[], context: RequestContext): Promise<void>;
   removePreferences(name: string, context: RequestContext): Promise<void>;
   /** @param handover which change of members it belongs to, 16 hex digits */
-  state(name: string, handover: string, context: RequestContext): Promise<HandoverState | undefined>;
+  state(name: string, handover: string, context: RequestContext): Promise<HandoverMark>;
+  /** `taken` once; `done` at any time. @throws CONDITION_FAILED: another core has marked it before */
   mark(name: string, handover: string, state: HandoverState, context: RequestContext): Promise<void>;
   /** Marks of other handovers say nothing any more: who has what was decided anew. */
   forgetOthers(handover: string, context: RequestContext): Promise<void>;
@@ -91,13 +100,18 @@ export function createHandover(core: Core): Handover {
     addPreferences: (name, items, context) => addPreferences(core, name, items, context),
     removePreferences: (name, context) => removePreferences(core, name, context),
     async state(name, handover, context) {
-      const [mark] = await core.ledger.get([handoverKey(handover, name)], context);
+      const key = handoverKey(handover, name);
+      const [mark] = await core.ledger.get([key], context);
       const text = mark?.value.toString("utf8");
-      return text === "taken" || text === "done" ? text : undefined;
+      const condition = mark === undefined ? ({ ifAbsent: true } as const) : { ifEtag: mark.etag };
+      return {
+        state: text === "taken" || text === "done" ? text : undefined,
+        unchanged: { kind: "check", key, condition },
+      };
     },
     async mark(name, handover, state, context) {
       const put = { kind: "put", key: handoverKey(handover, name), value: Buffer.from(state) } as const;
-      await core.ledger.write([put], context);
+      await core.ledger.write([state === "taken" ? { ...put, condition: { ifAbsent: true } } : put], context);
     },
     async forgetOthers(handover, context) {
       const isStale = ({ key }: MetaItem) => parseHandoverKey(key)?.handover !== handover;

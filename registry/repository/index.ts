@@ -16,6 +16,7 @@ import { createHandover } from "./handover.ts";
 import { HeldLease, type Lease, NoLease } from "./lease.ts";
 import { Ledger } from "./ledger.ts";
 import { listRepositories, listTags } from "./listings.ts";
+import { MemberListOfCores } from "./member-list.ts";
 import { mountBlob } from "./mount.ts";
 import { DEFAULT_SEALED_WAIT_MS, Patience } from "./patience.ts";
 import { getManifest, readBlob, statBlob } from "./pull.ts";
@@ -66,6 +67,8 @@ export interface RunningRepositories extends Repositories {
   searchAnew(): void;
   /** For what searches keep and ask of the meta store beside the view. */
   readonly ledger: Ledger;
+  /** Which list of a cluster's members this core and those beside it go by. */
+  readonly list: MemberListOfCores;
 }
 
 const RETRY_MS = 1_000;
@@ -86,8 +89,18 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
   const cache = new DigestCache(options.contentMemoryBytes ?? DEFAULT_MEMORY_BYTES);
   const sealedWaitMs = options.sealedWaitMs ?? (() => DEFAULT_SEALED_WAIT_MS);
   const patience = new Patience({ clock, log, random, lease, sealedWaitMs });
-  const ledger = new Ledger(stores, lease, memory, { clock, random, patience });
-  const core: Core = { stores, ledger, cache, clock, random, log };
+  /** For what the registry does of its own accord, whoever owns what. */
+  const ownCore: Core = {
+    ...{ stores, cache, clock, random, log },
+    ledger: new Ledger(stores, lease, memory, { clock, random, patience }),
+  };
+  const list = new MemberListOfCores({
+    ...{ mode: options.mode, clock, log },
+    // A store that is sealed is no reason for reads to wait.
+    ledger: new Ledger(stores, lease, memory, { clock, random }),
+  });
+  const ledger = new Ledger(stores, lease, memory, { clock, random, patience, list });
+  const core: Core = { ...ownCore, ledger };
   let secret = options.locationSecret;
   const readOnly = options.readOnly ?? (() => false);
   const search = new SearchIndex({ core, owns: options.owns ?? (() => true) });
@@ -96,7 +109,7 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
     readOnly,
     ...(options.pullsFlushMs === undefined ? {} : { flushMs: options.pullsFlushMs }),
   });
-  const background = createBackground({ core, lease, memory, search, readOnly });
+  const background = createBackground({ core: ownCore, lease, memory, search, readOnly });
 
   return {
     async start(signal) {
@@ -104,8 +117,8 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
       for (;;) {
         await lease.start(signal);
         try {
-          secret ??= await ensureLocationSecret(core, signal);
-          await ensureIndex(core, signal === undefined ? {} : { signal });
+          secret ??= await ensureLocationSecret(ownCore, signal);
+          await ensureIndex(ownCore, signal === undefined ? {} : { signal });
           break;
         } catch (error) {
           // Alone, and overtaken while it made the index: it waits for the lease again.
@@ -115,10 +128,12 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
         }
       }
       background.start();
+      list.start();
     },
     becameWritable: () => background.becameWritable(),
     async close() {
       await background.close();
+      await list.close();
       await search.close();
       await pulls.close();
       await lease.close();
@@ -128,6 +143,7 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
       return secret;
     },
     ledger,
+    list,
     searchAnew: () => search.reset(),
     search,
     statBlob: (name, digest, context) => statBlob(core, name, digest, context),

@@ -34,6 +34,8 @@ export const locationSecretKey = "outrigger/secrets/location";
 export const condemnedPrefix = "outrigger/condemned/";
 /** Repositories that this member of a cluster has taken over from another one (handover.ts). */
 export const handoversPrefix = "outrigger/handovers/";
+/** Which list of members the cores of this member go by (member-list.ts). */
+export const memberListKey = "outrigger/members/list";
 /** Who copies into this store now (transfer/turn.ts), and the sign of life of that. */
 export const copyHolderKey = "outrigger/copy/holder";
 export const copyBeatKey = "outrigger/copy/beat";

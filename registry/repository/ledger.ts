@@ -17,10 +17,14 @@ import { limits } from "../../proto/limits.ts";
 import { changeEntry } from "../search/changes.ts";
 import type { FactsMemory } from "./facts-memory.ts";
 import type { Lease } from "./lease.ts";
+import type { MemberListOfCores } from "./member-list.ts";
 import type { Patience } from "./patience.ts";
 
-/** Operations that a caller has in one Write, beside the lease's check and what it says of changes to search's keys. */
-export const WRITE_OPERATIONS = limits.writeOperations - 2;
+/**
+ * Operations that a caller has in one Write, beside checks of the lease and the list of members, one that the context adds,
+ * and what it says of changes to search's keys.
+ */
+export const WRITE_OPERATIONS = limits.writeOperations - 4;
 
 export interface LedgerParts {
   readonly clock: Pick<Clock, "now">;
@@ -28,6 +32,14 @@ export interface LedgerParts {
   readonly random: () => number;
   /** Absent: a sealed store refuses at once. */
   readonly patience?: Patience;
+  /** Absent: what is written concerns no list of members. */
+  readonly list?: Pick<MemberListOfCores, "check" | "refused">;
+}
+
+/** How a request, or work of the registry's own, writes. */
+export interface WriteOptions extends CallOptions {
+  /** Called for each Write: goes with it; `undefined`: nothing does. Throws where it may not be written any more. */
+  readonly alsoCheck?: () => MetaOperation | undefined;
 }
 
 export class Ledger {
@@ -99,7 +111,7 @@ export class Ledger {
    * @throws CONDITION_FAILED (metadata index, of these operations), CONFLICT; UNAVAILABLE when another core holds the store,
    * or it stays sealed
    */
-  async write(operations: readonly MetaOperation[], options: CallOptions, basis = this.basis()): Promise<string[]> {
+  async write(operations: readonly MetaOperation[], options: WriteOptions, basis = this.basis()): Promise<string[]> {
     const attempt = async () => {
       if (basis !== this.basis()) {
         throw new OutriggerError("CONFLICT", "the stores were exchanged for others meanwhile", { side: "core" });
@@ -110,32 +122,38 @@ export class Ledger {
     return patience === undefined ? attempt() : patience.whileSealed(options, attempt);
   }
 
-  async #writeOnce(operations: readonly MetaOperation[], options: CallOptions): Promise<string[]> {
+  async #writeOnce(operations: readonly MetaOperation[], options: WriteOptions): Promise<string[]> {
+    const { clock, random, list } = this.#parts;
     const check = this.#lease.check();
-    const { clock, random } = this.#parts;
+    const ofList = list?.check();
+    const also = options.alsoCheck?.();
+    const checks = [check, ofList, also].filter((one) => one !== undefined);
     // Made at each attempt: readers look for entries of the last moments only.
     const change = changeEntry(operations, clock, random);
     const ended = this.#memory?.beginWrite(operations);
     let outcome: "written" | "refused" | "unknown" = "unknown";
     try {
-      const [, ...etags] = await (change === undefined
-        ? this.#meta.write([check, ...operations], options)
-        : this.#meta.write([check, ...operations, change.operation], {
+      const all = await (change === undefined
+        ? this.#meta.write([...checks, ...operations], options)
+        : this.#meta.write([...checks, ...operations, change.operation], {
             ...options,
             notAfterMs: Math.min(options.notAfterMs ?? Number.POSITIVE_INFINITY, change.notAfterMs),
           }));
-      etags.length = operations.length;
+      const etags = all.slice(checks.length, checks.length + operations.length);
       outcome = "written";
       ended?.(outcome, etags);
       return etags;
     } catch (error) {
       if (hasReason(error, "CONDITION_FAILED", "CONFLICT", "READ_ONLY")) outcome = "refused";
       if (!hasReason(error, "CONDITION_FAILED")) throw error;
-      const index = Number(error.metadata["index"]);
-      if (index === 0) throw this.#lease.lost(check, error);
-      if (index > operations.length) throw new OutriggerError("CONFLICT", error.message, { cause: error });
+      const failed = Number(error.metadata["index"]);
+      if (checks[failed] === check) throw this.#lease.lost(check, error);
+      if (list && ofList && checks[failed] === ofList) return await list.refused(error);
+      const index = failed - checks.length;
+      if (index < 0 || index >= operations.length)
+        throw new OutriggerError("CONFLICT", error.message, { cause: error });
       throw new OutriggerError("CONDITION_FAILED", error.message, {
-        metadata: { ...error.metadata, index: String(index - 1) },
+        metadata: { ...error.metadata, index: String(index) },
         side: error.side,
         cause: error,
       });

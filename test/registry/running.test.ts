@@ -16,6 +16,7 @@ import { OutriggerError } from "../../proto/errors.ts";
 import { type Config, checkConfig } from "../../registry/config.ts";
 import { signRequest } from "../../registry/members/peers.ts";
 import type { Ledger } from "../../registry/repository/ledger.ts";
+import { MemberListOfCores } from "../../registry/repository/member-list.ts";
 import { type RunningRegistry, startWith } from "../../registry/running.ts";
 import { createAuthority } from "../helpers/authority.ts";
 import { type FakeClock, fakeClock } from "./auth/fake-clock.ts";
@@ -62,6 +63,7 @@ async function world(t: TestContext): Promise<World> {
         locationSecret: () => options.locationSecret ?? Buffer.alloc(32, 7),
         // No search is asked.
         ledger: {} as Ledger,
+        list: new MemberListOfCores({ mode: "one", ledger: {} as Ledger, clock: clock, log: log }),
         searchAnew() {},
       }),
     };

@@ -7,6 +7,7 @@ import { OutriggerError } from "../../../proto/errors.ts";
 import { type Config, checkConfig } from "../../../registry/config.ts";
 import { moveRecordKey } from "../../../registry/moving/record.ts";
 import type { Ledger } from "../../../registry/repository/ledger.ts";
+import { MemberListOfCores } from "../../../registry/repository/member-list.ts";
 import { startWith } from "../../../registry/running.ts";
 import { deferred } from "../../helpers/gates.ts";
 import { until } from "../../helpers/outrigger.ts";
@@ -63,6 +64,12 @@ async function started(
         locationSecret: () => Buffer.alloc(32, 7),
         // No search is asked.
         ledger: {} as Ledger,
+        list: new MemberListOfCores({
+          mode: "one",
+          ledger: {} as Ledger,
+          clock: testClock,
+          log: pino({}, { write() {} }),
+        }),
         searchAnew() {},
       };
     },
