@@ -1,4 +1,7 @@
-/** A cluster of real processes: each member a registry with a driver of its own, on 127.0.0.11, .22 and .33. */
+/**
+ * A cluster of real processes: each member a registry with a driver of its own, on 127.0.0.11, .22 and .33; or several
+ * registries over that driver, its cores, behind a balancer.
+ */
 import { randomBytes } from "node:crypto";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -8,6 +11,7 @@ import { initialiseRoot, launchOutrigger, listening, ready, startDriver } from "
 import type { Running, Scope } from "../helpers/processes.ts";
 import { RegistryClient } from "../helpers/registry-client.ts";
 import { tempFolder } from "../helpers/temp.ts";
+import { balance } from "./balancer.ts";
 
 export const hosts = { a: "127.0.0.11", b: "127.0.0.22", c: "127.0.0.33" } as const;
 export type MemberId = keyof typeof hosts;
@@ -19,21 +23,29 @@ export interface ClusterSection {
   readonly [key: string]: unknown;
 }
 
-export interface Member {
-  readonly id: MemberId;
+/** One registry process. */
+export interface Core {
+  /** Asks this core itself. */
   readonly client: RegistryClient;
   /** host:port */
   readonly host: string;
-  readonly url: string;
   readonly file: string;
+  readonly process: Running;
+  /** Writes the file anew, sends SIGHUP. @throws Error unless it is taken */
+  reload(cluster: ClusterSection): Promise<void>;
+  /** A process that is gone, begun again with the file as it is. @param wanted what its /readyz comes to say */
+  restart(wanted?: 200 | 503): Promise<void>;
+}
+
+/** Of several cores it is their balancer that `client`, `host` and `url` are of; `file` and `process` are the first core's. */
+export interface Member extends Core {
+  readonly id: MemberId;
+  readonly url: string;
   readonly driver: { readonly address: string };
   /** Files of `cluster.peers.tls`, in a world with certificates. */
   readonly peerTls?: IssuedPair & { readonly ca: string };
-  process: Running;
-  /** Writes the file anew, sends SIGHUP. @throws Error unless it is taken */
-  reload(cluster: ClusterSection): Promise<void>;
-  /** A process that is gone, begun again. */
-  restart(): Promise<void>;
+  /** The member itself, where it is one. `reload` and `restart` of several go through them one after the other. */
+  readonly cores: readonly [Core, ...Core[]];
 }
 
 export interface World {
@@ -55,6 +67,8 @@ export interface WorldOptions {
   /** Addresses of members that are no processes of this world. */
   readonly urls?: Readonly<Partial<Record<MemberId, string>>>;
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Registry processes of each member, over one driver. Default: 1. */
+  readonly cores?: number;
   /** They begin as registries that are no members of a cluster. */
   readonly alone?: boolean;
   /** Members talk TLS, and prove by certificates who they are. */
@@ -85,62 +99,100 @@ async function startSome(scope: Scope, options: WorldOptions, running: readonly 
   const listOf = (...members: readonly MemberId[]) =>
     Object.fromEntries(members.map((id) => [id, { url: url(id), ...trust }]));
   const first = options.first ?? ids;
+  const { cores: count = 1 } = options;
+  const isShared = count > 1;
   const start = async (id: MemberId): Promise<Member> => {
     const driver = await startDriverOf(scope, options.driver ?? "memory");
-    const file = join(folder, `${id}.yaml`);
     const host = `${hosts[id]}:${ports[id]}`;
     const served = authority && (await authority.issue(`${id}-served`, `IP:${hosts[id]}`, { usage: "serverAuth" }));
     const peerTls = authority && (await peerTlsOf(folder, authority, id));
     const peers = peerTls ? { tls: peerTls } : { keyFile };
-    const write = (cluster?: ClusterSection) => {
+    const clientOf = (at: string) => {
+      const client = new RegistryClient(`${scheme}://${at}`, authority && { ca: readFileSync(authority.ca) });
+      scope.defer(() => client.close());
+      return client;
+    };
+    const write = (file: string, listen: string, cluster?: ClusterSection) => {
       const section = { self: id, peers, answerSeconds: 3, ...options.cluster, ...cluster };
       const all = {
-        http: { listen: host, ...(served ? { tls: served } : {}) },
+        http: { listen, ...(served ? { tls: served } : {}) },
         stores: { blobs: { address: driver.address } },
         ...options.config,
+        ...(isShared ? { cores: "many" } : {}),
         ...(cluster === undefined ? {} : { cluster: section }),
       };
       writeFileSync(file, JSON.stringify(all));
     };
-    write(options.alone ? undefined : { members: first.includes(id) ? listOf(...first) : listOf(id) });
-    const launch = async () => {
-      const running = scope.add(launchOutrigger(`registry ${id}`, ["registry", "--config", file]));
-      await listening(running, host);
-      return running;
+    const startOne = (name: string, listen: string): Promise<Core> => {
+      const own = { name, host: listen, file: join(folder, `${name}.yaml`), client: clientOf(listen) };
+      const section = options.alone ? undefined : { members: first.includes(id) ? listOf(...first) : listOf(id) };
+      write(own.file, listen, section);
+      return startCore(scope, own, (cluster) => write(own.file, listen, cluster));
     };
-    const client = new RegistryClient(`${scheme}://${host}`, authority && { ca: readFileSync(authority.ca) });
-    scope.defer(() => client.close());
-    const member: Member = {
-      id,
-      client,
+    const rest = { id, url: url(id), driver, ...(peerTls ? { peerTls } : {}) };
+    if (!isShared) {
+      const core = await startOne(id, host);
+      return Object.assign(core, { ...rest, cores: [core] as const });
+    }
+    const startNumber = async (number: number) =>
+      startOne(`${id}-${number}`, `${hosts[id]}:${await freePort(hosts[id])}`);
+    const others = Array.from({ length: count - 1 }, (_, index) => startNumber(index + 2));
+    const cores = await Promise.all([startNumber(1), ...others]);
+    await balance(
+      scope,
       host,
-      url: url(id),
-      file,
-      driver,
-      ...(peerTls ? { peerTls } : {}),
-      process: await launch(),
-      async reload(cluster) {
-        const said = member.process.lines.length;
-        write(cluster);
-        member.process.signal("SIGHUP");
-        const line = await member.process.line(
-          (text) => /configuration was (?:not )?reloaded/.test(text),
-          30_000,
-          said,
-        );
-        if (!/was reloaded/.test(line)) throw new Error(`${id} refused its new configuration: ${line}`);
-      },
-      async restart() {
-        member.process = await launch();
-        await ready(member);
-      },
-    };
-    await ready(member);
-    return member;
+      cores.map((core) => core.host),
+    );
+    return Object.assign(behindBalancer(cores), { ...rest, host, client: clientOf(host), file: cores[0].file });
   };
   const started = await Promise.all(running.map(start));
   const members = Object.fromEntries(started.map((member) => [member.id, member])) as Record<MemberId, Member>;
   return { scope, keyFile, ...(authority ? { authority } : {}), members, listOf };
+}
+
+/** @param write its file anew */
+async function startCore(
+  scope: Scope,
+  { name, ...own }: Pick<Core, "client" | "host" | "file"> & { readonly name: string },
+  write: (cluster: ClusterSection) => void,
+): Promise<Core> {
+  const launch = async () => {
+    const running = scope.add(launchOutrigger(`registry ${name}`, ["registry", "--config", own.file]));
+    await listening(running, own.host);
+    return running;
+  };
+  const core = {
+    ...own,
+    process: await launch(),
+    async reload(cluster: ClusterSection) {
+      const said = core.process.lines.length;
+      write(cluster);
+      core.process.signal("SIGHUP");
+      const line = await core.process.line((text) => /configuration was (?:not )?reloaded/.test(text), 30_000, said);
+      if (!/was reloaded/.test(line)) throw new Error(`${name} refused its new configuration: ${line}`);
+    },
+    async restart(wanted = 200) {
+      core.process = await launch();
+      await ready(core, wanted);
+    },
+  };
+  await ready(core);
+  return core;
+}
+
+function behindBalancer(cores: Member["cores"]): Omit<Core, "client" | "host" | "file"> & Pick<Member, "cores"> {
+  return {
+    cores,
+    get process() {
+      return cores[0].process;
+    },
+    async reload(cluster) {
+      for (const core of cores) await core.reload(cluster);
+    },
+    async restart(wanted) {
+      for (const core of cores) if (core.process.exit !== undefined) await core.restart(wanted);
+    },
+  };
 }
 
 /** Files of its own, for a test to exchange. */
