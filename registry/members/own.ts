@@ -12,7 +12,7 @@ import { Adoptions } from "./adoptions.ts";
 import { untilAgreed } from "./agree.ts";
 import { Changes } from "./changes.ts";
 import type { MemberClient } from "./client.ts";
-import { askedFor, isByDigest, saysAbsent } from "./digests.ts";
+import { askedFor, isByDigest } from "./digests.ts";
 import { MemberDisagrees, onlyMembers, otherList } from "./errors.ts";
 import { type Forwarding, openForward, passOn } from "./forward.ts";
 import { answerNewOwner } from "./give-up.ts";
@@ -197,8 +197,8 @@ export class OwnRepositories {
       const repositories = (isDone ? takenRepositories : movedRepositories)(local, mover, from);
       await here(this.#withMounts(withRepositories(exchange, repositories)));
     } catch (error) {
-      // It may have gone to another member while it was looked for.
-      if (this.isShared && saysAbsent(error)) await this.assertCurrent(exchange.route.name);
+      // What is not here, or lacks something, may have gone to another member meanwhile.
+      if (this.isShared && isRefusal(error)) await this.assertCurrent(exchange.route.name);
       throw error;
     } finally {
       own.end();
@@ -251,6 +251,10 @@ export class OwnRepositories {
       },
     });
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof RegistryError && error.status < 500;
 }
 
 /** The end of an upload changes the repository too, and may take hours: the mover looks for what comes late. */

@@ -153,3 +153,25 @@ test("what is to be whole is refused where it lacks a blob; who pushed it, and w
   const [revision] = await contents(member, "revisions");
   assert.deepEqual([revision?.pushedMs, revision?.pushedBy], [undefined, undefined]);
 });
+
+test("two cores take the same over: once one has it all, the other writes none of it any more", async () => {
+  const backend = new FakeBackend();
+  const [first, second] = [await startCore({ backend }), await startCore({ backend })];
+  const change = "0123456789abcdef";
+  const mark = await handoverOf(second).state(NAME, change, context());
+  assert.equal(mark.state, undefined);
+  const copying = { ...context(), alsoCheck: () => mark.unchanged };
+  const copy = { bytes, contentType: mediaTypes.ociManifest, tags: ["v1"], handedOver: {} };
+  for (const member of [first, second]) await handoverOf(member).putManifest(NAME, copy, copying);
+  await handoverOf(first).mark(NAME, change, "taken", context());
+  await handoverOf(first).mark(NAME, change, "done", context());
+  assert.equal((await handoverOf(second).state(NAME, change, context())).state, "done");
+  assert.equal(await first.repositories.deleteTag(NAME, "v1", context()), true);
+  await assert.rejects(handoverOf(second).putManifest(NAME, copy, copying), { code: "UNAVAILABLE" });
+  const preferred = [{ user: "616e6e", what: "star" }] as const;
+  await assert.rejects(handoverOf(second).addPreferences(NAME, preferred, copying), { code: "UNAVAILABLE" });
+  assert.deepEqual(await contents(first, "tags"), []);
+  assert.deepEqual((await handoverOf(first).preferences(NAME, "", context())).items, []);
+  await assert.rejects(handoverOf(second).mark(NAME, change, "taken", context()), { reason: "CONDITION_FAILED" });
+  assert.equal((await handoverOf(second).state(NAME, change, context())).state, "done");
+});
