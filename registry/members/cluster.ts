@@ -20,6 +20,7 @@ import { MemberClient, type ObserveMember } from "./client.ts";
 import { failureOf, fromAnybody, hasHere, isByDigest, saysAbsent } from "./digests.ts";
 import {
   isMemberError,
+  isOtherList,
   MemberDisagrees,
   type MemberError,
   nobodys,
@@ -186,12 +187,16 @@ export class Cluster implements Routing {
       return this.#servePeer(exchange, peer, here).catch((error: unknown) => {
         // Its own clients are told to try again; a member does so by itself.
         const isBehind = error instanceof MemberDisagrees && error.member === this.#view?.self;
-        throw isBehind ? otherList(this.view.hash, peer.listHash) : error;
+        const said = isBehind ? otherList(this.view.hash, peer.listHash) : error;
+        // Of several cores behind one address the next connection may lead to one that agrees.
+        if (isOtherList(said)) exchange.response.shouldKeepAlive = false;
+        throw said;
       });
     }
     const { route } = exchange;
     switch (route.kind) {
       case "catalog":
+        if (this.#own.isShared) await this.#own.assertCurrent();
         return here(this.#withCatalog(exchange));
       case "search":
       case "preferences":

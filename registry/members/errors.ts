@@ -67,6 +67,10 @@ export function otherList(own: string, asked: string): RegistryError {
   return new RegistryError("UNAVAILABLE", message, { status: 421 });
 }
 
+export function isOtherList(error: unknown): boolean {
+  return error instanceof RegistryError && error.status === 421;
+}
+
 /** For who has proved to be a member, and has the same list, in which it is not: it was one once. 401. */
 export function noMemberAnyMore(id: string, ids: readonly string[]): RegistryError {
   return new RegistryError(

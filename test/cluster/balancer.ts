@@ -50,6 +50,8 @@ function join(client: Socket, core: Socket): void {
   ] as const) {
     if (one.destroyed) other.destroy();
     one.pipe(other);
-    one.once("close", (isBroken) => isBroken && other.resetAndDestroy());
+    one.once("close", () => {
+      if (one.errored !== null || !one.readableEnded) other.resetAndDestroy();
+    });
   }
 }
