@@ -1,4 +1,5 @@
 /** A certificate authority for tests, made by openssl. */
+import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { command } from "./tools.ts";
@@ -33,7 +34,9 @@ function authorityOf(folder: string, own: IssuedPair, ca: string, isBelow: boole
     const at = (ending: string) => join(folder, `${file}.${ending}`);
     writeFileSync(at("ext"), extensions);
     await command("openssl", ["req", ...NEW_KEY, "-subj", `/CN=${file}`, "-keyout", at("key"), "-out", at("csr")]);
-    const by = ["-CA", own.cert, "-CAkey", own.key, "-CAcreateserial", "-days", "30", "-extfile", at("ext")];
+    // Not from a file of serial numbers, which others write at the same time.
+    const serial = ["-set_serial", `0x1${randomBytes(15).toString("hex")}`];
+    const by = ["-CA", own.cert, "-CAkey", own.key, ...serial, "-days", "30", "-extfile", at("ext")];
     const { stdout } = await command("openssl", ["x509", "-req", "-in", at("csr"), ...by]);
     const chain = isBelow ? (await command("openssl", ["x509", "-in", own.cert])).stdout : "";
     writeFileSync(at("crt"), stdout + chain);
