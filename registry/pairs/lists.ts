@@ -38,8 +38,9 @@ export function listInPairs(routes: () => Routes<PairWithList>, isShared: boolea
       for (const { repositories } of serving()) await repositories.list.assertMayDeclare(list);
     },
     async assertCurrent(name) {
-      if (name !== undefined) return routes().of(name).repositories.list.assertCurrent();
-      await Promise.all(serving().map(({ repositories }) => repositories.list.assertCurrent()));
+      // One that is not served yet is refused where it is asked.
+      const asked = name === undefined ? serving() : [routes().of(name)].filter(({ isServing }) => isServing);
+      await Promise.all(asked.map(({ repositories }) => repositories.list.assertCurrent()));
     },
     get isSettled() {
       return routes().all.every(({ repositories }) => repositories.list.isSettled);

@@ -86,6 +86,8 @@ export class MemberListOfCores {
   /** `undefined`: not yet found out, or `#outdated`. */
   #known: Known | undefined;
   #outdated: string | undefined;
+  /** Where what this core has declared held once (Ledger.basis): it is put there no more. */
+  #heldIn: string | undefined;
   #looking: { readonly sentAt: number; readonly done: Promise<void> } | undefined;
   #running: Promise<void> | undefined;
   #wake = () => {};
@@ -100,6 +102,7 @@ export class MemberListOfCores {
     this.#declared = list;
     if (hash === list.hash && previous === list.previous && isMember === list.isMember) return;
     if (hash !== list.hash) this.#known = undefined;
+    this.#heldIn = undefined;
     this.#looking = undefined;
     this.#wake();
   }
@@ -226,27 +229,30 @@ export class MemberListOfCores {
       const held = await this.#read();
       if (this.#declared !== list) return this.#look();
       if ((held?.list ?? ALONE) === list.hash && (held !== undefined || !list.isMember))
-        return this.#found(held?.item.etag, sentAt, basis);
+        return this.#found(list, held?.item.etag, sentAt, basis);
       const why = this.#options.mode === "one" ? undefined : whyNot(held, list);
       if (why !== undefined) return this.#lose(why);
       // What others have put since is exchanged by nobody but an operator.
-      if (this.#known?.etag !== undefined && this.#known.basis === basis) return this.#lose(otherList);
+      if (this.#heldIn === basis) return this.#lose(otherList);
       try {
-        return this.#found(await this.#put(held, list, basis), sentAt, basis);
+        return await this.#found(list, await this.#put(held, list, basis), sentAt, basis);
       } catch (error) {
-        if (hasReason(error, "READ_ONLY")) return this.#found(undefined, sentAt, basis);
+        if (hasReason(error, "READ_ONLY")) return this.#found(list, undefined, sentAt, basis);
         if (!hasReason(error, "CONDITION_FAILED", "CONFLICT")) throw error;
       }
     }
   }
 
-  #found(etag: string | undefined, sentAt: number, basis: string): void {
+  async #found(list: DeclaredList, etag: string | undefined, sentAt: number, basis: string): Promise<void> {
+    // Another one was declared while this one was put.
+    if (this.#declared !== list) return this.#look();
     const known = this.#known;
     if (known !== undefined && known.etag === etag && known.basis === basis) known.lookedAt = sentAt;
     else {
       const since = known?.etag === undefined ? this.#options.clock.monotonic() : known.since;
       this.#known = { etag, basis, lookedAt: sentAt, since };
     }
+    if (etag !== undefined) this.#heldIn = basis;
     if (this.#outdated !== undefined) this.#options.log.info("this core's list of members is that of the others again");
     this.#outdated = undefined;
   }

@@ -63,5 +63,6 @@ test("a pair that is not served yet is asked nothing, and nothing is settled bef
   pairs.team.isServing = false;
   await lists.assertMayDeclare(next);
   await lists.assertCurrent();
+  await lists.assertCurrent("team/app");
   assert.deepEqual([lists.outdated, lists.isSettled], [undefined, false]);
 });

@@ -162,6 +162,40 @@ test("back to a list of before: with what the cores have as the previous one", a
   await core.list.assertMayDeclare(two);
 });
 
+test("two cores that each name the other's list as the one before do not take it from each other again and again", async (t) => {
+  const world = new World(t);
+  const [first, second] = [await world.start(one), await world.start(one)];
+  for (const { core } of [first, second]) core.list.declare(two);
+  await settle();
+  first.core.list.declare(oneAgain);
+  for (let count = 0; count < 20; count += 1) {
+    await world.clock.advance(250);
+    assert.equal(world.held(), "one");
+  }
+  assert.deepEqual([await pushes(first), await pushes(second)], [true, false]);
+  assert.match(second.core.list.outdated ?? "", /another core .* another list/);
+  second.core.list.declare(oneAgain);
+  await settle();
+  assert.deepEqual([await pushes(second), second.core.list.outdated], [true, undefined]);
+});
+
+test("a list that is declared while the one before is being put holds in the end", async (t) => {
+  const world = new World(t);
+  const hooks: FakeHooks = {};
+  const { core } = await world.start(one, "many", hooks);
+  hooks.after = ({ operations = [] }) => {
+    if (!operations.some(({ key, kind }) => kind === "put" && key === memberListKey)) return;
+    hooks.after = undefined;
+    core.list.declare({ hash: "three", previous: "two", isMember: true });
+  };
+  core.list.declare(two);
+  await settle();
+  assert.equal(world.held(), "three");
+  await world.clock.advance(3_000);
+  assert.deepEqual([core.list.outdated, core.list.isSettled], [undefined, true]);
+  assert.equal(await pushes({ core, stores: world.backend.connect() }), true);
+});
+
 test("what has to be handed over was the list of all cores before", async (t) => {
   const world = new World(t);
   const { core } = await world.start(one);
