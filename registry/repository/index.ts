@@ -128,7 +128,7 @@ export function createRepositories(options: RepositoriesOptions): RunningReposit
         }
       }
       background.start();
-      list.start();
+      await list.start();
     },
     becameWritable: () => background.becameWritable(),
     async close() {

@@ -107,9 +107,12 @@ export class MemberListOfCores {
     this.#wake();
   }
 
-  /** Looks until closed. */
-  start(): void {
-    this.#running ??= this.#run();
+  /** Looks until closed. Resolves after the first look, whatever came of it. */
+  async start(): Promise<void> {
+    if (this.#running) return;
+    const first = this.#lookNow();
+    this.#running = this.#run(first);
+    await first;
   }
 
   async close(): Promise<void> {
@@ -186,16 +189,23 @@ export class MemberListOfCores {
     return new ListOutdated(why, cause);
   }
 
-  async #run(): Promise<void> {
-    const { clock, log, mode } = this.#options;
+  async #lookNow(): Promise<void> {
+    try {
+      await this.#look();
+    } catch (error) {
+      if (this.#closing.signal.aborted) return;
+      this.#options.log.debug({ err: error }, "the list of members could not be looked at");
+    }
+  }
+
+  async #run(first: Promise<void>): Promise<void> {
+    const { clock, mode } = this.#options;
     const { signal } = this.#closing;
-    while (!signal.aborted) {
+    for (let looked = first; !signal.aborted; looked = this.#lookNow()) {
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      await this.#look().catch((error: unknown) => {
-        if (!signal.aborted) log.debug({ err: error }, "the list of members could not be looked at");
-      });
+      await looked;
       const isKnown = this.#known !== undefined;
       // Alone it has said what holds.
       if (isKnown && mode === "one") await woken;
