@@ -84,7 +84,7 @@ export class Cluster implements Routing {
         // A reload may have come while the client logged in.
         if (this.#view) return this.serve(exchange, undefined, here);
         // Others of its cores may be a member by now.
-        if (lists.isShared) await lists.assertCurrent();
+        await lists.assertCurrent();
         return this.#own.count(exchange, here);
       },
     };
@@ -196,11 +196,11 @@ export class Cluster implements Routing {
     const { route } = exchange;
     switch (route.kind) {
       case "catalog":
-        if (this.#own.isShared) await this.#own.assertCurrent();
+        await this.#own.assertCurrent();
         return here(this.#withCatalog(exchange));
       case "search":
       case "preferences":
-        if (this.#own.isShared) await this.#own.assertCurrent();
+        await this.#own.assertCurrent();
         return this.#own.count(this.#withSearch(exchange), here);
       case "members":
         if (route.reference !== "" || exchange.request.method === "POST") throw onlyMembers();
@@ -245,9 +245,7 @@ export class Cluster implements Routing {
       const { list, self } = this.view;
       const owner = list.ownerOf(route.name);
       if (owner === undefined) throw nobodys(route.name, list.ids);
-      if (owner !== self) return openForward(this.#forwarding(), exchange, owner, "owner");
-      if (this.#own.isShared) await this.#own.assertCurrent(route.name);
-      return this.#own.begin(exchange);
+      return owner === self ? this.#own.begin(exchange) : openForward(this.#forwarding(), exchange, owner, "owner");
     });
   }
 
@@ -281,12 +279,12 @@ export class Cluster implements Routing {
           }),
         );
       case "search":
-        if (this.#own.isShared) await this.#own.assertCurrent();
+        await this.#own.assertCurrent();
         return here({ ...apart, byPeer: true });
       case "preferences":
         if (view.list.ownerOf(exchange.query.get("repo") ?? "") !== view.self)
           throw otherList(view.hash, peer.listHash);
-        if (this.#own.isShared) await this.#own.assertCurrent();
+        await this.#own.assertCurrent();
         return this.#own.count(apart, here);
       case "members":
         throw onlyMembers();
@@ -297,8 +295,7 @@ export class Cluster implements Routing {
     if (peer.role === "digest" && isByDigest(exchange)) return here(apart);
     if (peer.role !== "owner" || view.list.ownerOf(route.name) !== view.self) throw otherList(view.hash, peer.listHash);
     try {
-      if (this.#own.isShared) await this.#own.assertCurrent(route.name);
-      await this.#own.serve(apart, this.#own.begin(exchange), here);
+      await this.#own.serve(apart, await this.#own.begin(exchange), here);
     } catch (error) {
       // One hop: whoever asks looks further for its client, this member for itself.
       if (saysAbsent(error)) this.#own.adopt(exchange);

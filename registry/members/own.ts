@@ -120,9 +120,23 @@ export class OwnRepositories {
     return digests === "adopt" && !readOnly() && list.ownerOf(name) === self && !this.isMoved(name);
   }
 
-  /** In the moment in which this member is found to be the owner. */
-  begin(exchange: Exchange): Own {
+  /**
+   * In the moment in which this member is found to be the owner.
+   * @throws MemberDisagrees: it is not any more, or another core of it has a newer list
+   */
+  async begin(exchange: Exchange): Promise<Own> {
+    const { name } = exchange.route;
+    await this.assertCurrent(name);
+    this.#assertOwned(name);
+    return this.#started(exchange);
+  }
+
+  #started(exchange: Exchange): Own {
     return new Own(isChange(exchange) ? this.#changes.begin() : () => {});
+  }
+
+  #assertOwned(name: string): void {
+    if (!this.#options.owns(name)) throw new MemberDisagrees(this.#options.view().self, "it was exchanged");
   }
 
   /** Whether there may be other cores. */
@@ -142,7 +156,6 @@ export class OwnRepositories {
     } catch (error) {
       throw error instanceof ListOutdated ? new MemberDisagrees(view().self, error.why) : error;
     }
-    if (name !== undefined && !this.#options.owns(name)) throw new MemberDisagrees(view().self, "it was exchanged");
   }
 
   /** What this core lists is whole: nothing of it had gone elsewhere before it was read. */
@@ -151,7 +164,7 @@ export class OwnRepositories {
       ...local,
       listRepositories: async (page, context) => {
         const listing = await local.listRepositories(page, context);
-        if (this.isShared) await this.assertCurrent();
+        await this.assertCurrent();
         return listing;
       },
     };
@@ -172,7 +185,7 @@ export class OwnRepositories {
 
   /** Answers with no other members: what changes something is known to be under way. */
   async count(exchange: Exchange, here: Here): Promise<void> {
-    const own = this.begin(exchange);
+    const own = this.#started(exchange);
     try {
       await here(this.#withOwnership(exchange));
     } finally {
@@ -198,7 +211,10 @@ export class OwnRepositories {
       await here(this.#withMounts(withRepositories(exchange, repositories)));
     } catch (error) {
       // What is not here, or lacks something, may have gone to another member meanwhile.
-      if (this.isShared && isRefusal(error)) await this.assertCurrent(exchange.route.name);
+      if (this.isShared && isRefusal(error)) {
+        await this.assertCurrent(exchange.route.name);
+        this.#assertOwned(exchange.route.name);
+      }
       throw error;
     } finally {
       own.end();

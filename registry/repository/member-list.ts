@@ -155,7 +155,7 @@ export class MemberListOfCores {
 
   /** Why this core neither writes nor answers; `undefined`: it does. */
   get outdated(): string | undefined {
-    return this.#known === undefined ? this.#outdated : undefined;
+    return this.#outdated;
   }
 
   /**

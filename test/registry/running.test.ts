@@ -63,7 +63,7 @@ async function world(t: TestContext): Promise<World> {
         locationSecret: () => options.locationSecret ?? Buffer.alloc(32, 7),
         // No search is asked.
         ledger: {} as Ledger,
-        list: new MemberListOfCores({ mode: "one", ledger: {} as Ledger, clock: clock, log: log }),
+        list: new MemberListOfCores({ mode: "one", ledger: {} as Ledger, clock, log }),
         searchAnew() {},
       }),
     };
