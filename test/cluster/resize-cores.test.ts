@@ -2,14 +2,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { memberList } from "../../registry/members/owners.ts";
 import { image } from "../helpers/oci.ts";
 import { ready, runOutrigger, until } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { newSeed, randomOf } from "../helpers/random.ts";
-import { Load } from "./load.ts";
-import { nothingLeft, reload, statusAt } from "./resizing.ts";
-import { type ClusterSection, type Core, type MemberId, namesOf, startWorld, type World } from "./world.ts";
+import { exchange, nameThatGoes, nothingLeft, reload, startLoad, statusAt, takenOver } from "./resizing.ts";
+import { type ClusterSection, type Core, type MemberId, startWorld, type World } from "./world.ts";
 
 function coreOf(world: World, id: MemberId, number: 1 | 2): Core {
   const core = world.members[id].cores[number - 1];
@@ -61,9 +59,7 @@ describe("members of two cores that come and go", () => {
     const { a, b, c } = world.members;
     entries = coresOf("a", "b");
     const clients = () => entries.map(({ client }) => client);
-    const load = new Load({ workers: 3, repositoriesEach: 4, random: () => random.next(), clients });
-    await load.fill();
-    load.start();
+    const load = await startLoad(() => random.next(), clients);
     const steps = async () => {
       const two = world.listOf("a", "b");
       const three = world.listOf("a", "b", "c");
@@ -101,8 +97,6 @@ describe("members of two cores that come and go", () => {
 
 describe("a core that was left behind", () => {
   const scope = new Scope();
-  const two = (key: string) => memberList(["a", "b"], { by: "rendezvous", key, rules: [] });
-  const [older, newer] = [two(""), two("another")];
   let world: World;
   before(async () => {
     world = await startWorld(scope, { first: ["a", "b"], running: ["a", "b"], cores: 2 });
@@ -112,8 +106,7 @@ describe("a core that was left behind", () => {
   it("neither writes nor answers, nor when it begins again, until it has the list too", async () => {
     const { a, b } = world.members;
     const left = coreOf(world, "a", 2);
-    const goes = (name: string) => `${older.ownerOf(name)} to ${newer.ownerOf(name)}`;
-    const [moved = ""] = namesOf(goes, "a to b", 1);
+    const moved = nameThatGoes("a to b");
     const pushed = image({ seed: "left behind", layerBytes: [1000], raw: true });
     const holds = async () => {
       assert.equal((await left.client.getManifest(moved, "v1")).digest, pushed.manifest.digest);
@@ -149,15 +142,9 @@ describe("a core that was left behind", () => {
 
     await a.client.pushImage(moved, pushed, "v1");
     await holds();
-    const members = world.listOf("a", "b");
-    const next = { members, owner: { key: "another" }, previous: { members } };
+    const next = exchange(world);
     await reload([coreOf(world, "a", 1), ...b.cores], next);
-    const isTaken = (line: string) => line.includes("a repository was taken over") && line.includes(moved);
-    await until(
-      () => b.cores.some(({ process }) => process.lines.some(isTaken)),
-      30_000,
-      () => `b has not taken ${moved} over: ${b.process.tail()}`,
-    );
+    await takenOver(b, moved);
     await refuses();
     await left.process.kill();
     await left.restart(503);

@@ -4,8 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { runOutrigger } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
 import { newSeed, randomOf } from "../helpers/random.ts";
-import { Load } from "./load.ts";
-import { nothingLeft, reload, statusAt } from "./resizing.ts";
+import { nothingLeft, reload, startLoad, statusAt } from "./resizing.ts";
 import { type MemberId, startWorld, type World } from "./world.ts";
 
 describe("members that come and go", () => {
@@ -22,9 +21,7 @@ describe("members that come and go", () => {
   it(`2 -> 3 -> 2 (seed ${seed})`, async () => {
     const { a, b, c } = world.members;
     const clients = () => entries.map((id) => world.members[id].client);
-    const load = new Load({ workers: 3, repositoriesEach: 4, random: () => random.next(), clients });
-    await load.fill();
-    load.start();
+    const load = await startLoad(() => random.next(), clients);
     const steps = async () => {
       const two = world.listOf("a", "b");
       const three = world.listOf("a", "b", "c");

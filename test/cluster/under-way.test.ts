@@ -3,17 +3,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { after, before, describe, it } from "node:test";
-import { memberList } from "../../registry/members/owners.ts";
 import { image, manifestOf, mediaTypes } from "../helpers/oci.ts";
-import { until } from "../helpers/outrigger.ts";
 import { Scope } from "../helpers/processes.ts";
-import { reload } from "./resizing.ts";
-import { namesOf, startWorld, type World } from "./world.ts";
+import { exchange, nameThatGoes, reload, takenOver } from "./resizing.ts";
+import { startWorld, type World } from "./world.ts";
 
 describe("a push that is under way when its repository goes to another member", () => {
   const scope = new Scope();
-  const two = (key: string) => memberList(["a", "b"], { by: "rendezvous", key, rules: [] });
-  const [older, newer] = [two(""), two("another")];
   let world: World;
   before(async () => {
     world = await startWorld(scope, { first: ["a", "b"], running: ["a", "b"], cores: 2 });
@@ -24,8 +20,7 @@ describe("a push that is under way when its repository goes to another member", 
     const { a, b } = world.members;
     const [, second] = a.cores;
     assert.ok(second);
-    const names = (where: string) => namesOf((name) => `${older.ownerOf(name)} to ${newer.ownerOf(name)}`, where, 1);
-    const [[gone = ""], [stays = ""]] = [names("a to b"), names("a to a")];
+    const [gone, stays] = [nameThatGoes("a to b"), nameThatGoes("a to a")];
     const pushed = image({ seed: "under way", layerBytes: [1000], raw: true });
     for (const name of [gone, stays]) await a.client.pushImage(name, pushed, "v1");
     // It needs nothing that goes with the repository.
@@ -48,14 +43,8 @@ describe("a push that is under way when its repository goes to another member", 
       };
     };
     const ends = { gone: await begin(gone), stays: await begin(stays) };
-    const members = world.listOf("a", "b");
-    await reload([...a.cores, ...b.cores], { members, owner: { key: "another" }, previous: { members } });
-    const isTaken = (line: string) => line.includes("a repository was taken over") && line.includes(gone);
-    await until(
-      () => b.cores.some(({ process }) => process.lines.some(isTaken)),
-      30_000,
-      () => `b has not taken ${gone} over: ${b.process.tail()}`,
-    );
+    await reload([...a.cores, ...b.cores], exchange(world));
+    await takenOver(b, gone);
     assert.deepEqual([await ends.gone(), await ends.stays()], [503, 201]);
     for (const { client } of [...a.cores, ...b.cores]) {
       assert.deepEqual(await client.tags(gone), ["v1"]);
